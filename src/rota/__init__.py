@@ -1,0 +1,1 @@
+"""rota keeps services running and scheduled work on time."""
