@@ -1,0 +1,1 @@
+"""One run of one job: what is due, what overlaps, what is tried again, how it ended. Pure."""

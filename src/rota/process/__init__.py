@@ -1,0 +1,1 @@
+"""What a managed process may do: specifications, states, events, effects, and the pure step between them."""
