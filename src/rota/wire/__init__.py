@@ -1,0 +1,1 @@
+"""What crosses the daemon's socket: typed requests, typed replies, and their framing. Pure."""
