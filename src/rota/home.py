@@ -1,0 +1,176 @@
+"""Where rota's files live, and the `ROTA_*` variables with their `PM2_*` fallbacks. Standard library, cheap to import:
+the fast command line, the keeper and the daemon all start here.
+"""
+
+from __future__ import annotations
+
+import os
+from os import path as _path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SOCKET_PATH_LIMIT = 100
+"""sun_path holds 108 bytes on Linux and 104 on BSD and macOS, the closing NUL included."""
+
+FALLBACKS = {"EXP_BACKOFF_RESET_TIMER": "EXP_BACKOFF_RESET_TIMER"}
+"""Settings whose PM2 name does not begin with PM2_."""
+
+
+def setting(name: str, default: str = "", environ: Mapping[str, str] | None = None) -> str:
+    """Value of `ROTA_<name>`, else of PM2's variable for the same thing, else `default`.
+
+    An empty `ROTA_` variable counts as given: it is how a PM2 one is switched off.
+    """
+    env = os.environ if environ is None else environ
+    value = env.get("ROTA_" + name)
+    if value is None:
+        value = env.get(FALLBACKS.get(name, "PM2_" + name))
+    return default if value is None else value
+
+
+def home_path(environ: Mapping[str, str] | None = None) -> str:
+    """`ROTA_HOME`, else `~/.rota`; absolute. PM2_HOME belongs to PM2 and is not honoured."""
+    env = os.environ if environ is None else environ
+    return _path.abspath(_path.expanduser(env.get("ROTA_HOME") or "~/.rota"))
+
+
+class Home:
+    """The files of one rota home. Constructing it touches nothing; `ensure` creates the directories."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str = "") -> None:
+        self.path = _path.abspath(path) if path else home_path()
+
+    def __repr__(self) -> str:
+        return f"Home({self.path!r})"
+
+    @property
+    def db(self) -> str:
+        """The SQLite ledger."""
+        return self.path + "/rota.db"
+
+    @property
+    def logs(self) -> str:
+        """Directory of the apps' log files."""
+        return self.path + "/logs"
+
+    @property
+    def pids(self) -> str:
+        """Directory of the apps' pid files."""
+        return self.path + "/pids"
+
+    @property
+    def log(self) -> str:
+        """The daemon's own log."""
+        return self.path + "/rota.log"
+
+    @property
+    def pid(self) -> str:
+        """Pid file of the daemon."""
+        return self.path + "/rota.pid"
+
+    @property
+    def keeper_pid(self) -> str:
+        """Pid file of the keeper."""
+        return self.path + "/keeper.pid"
+
+    @property
+    def dump(self) -> str:
+        """What `rota save` wrote."""
+        return self.path + "/dump.rota"
+
+    @property
+    def conf(self) -> str:
+        """Settings of `rota set`."""
+        return self.path + "/conf.json"
+
+    @property
+    def start_lock(self) -> str:
+        """Held (flock) while a command starts the daemon."""
+        return self.path + "/start.lock"
+
+    @property
+    def socket(self) -> str:
+        """The daemon's socket: in the home, or in the runtime directory when that path would be too long for one."""
+        inside = self.path + "/rota.sock"
+        if len(os.fsencode(inside)) <= SOCKET_PATH_LIMIT:
+            return inside
+        return self.runtime_dir + "/rota.sock"
+
+    @property
+    def runtime_dir(self) -> str:
+        """Directory for FIFOs (and a socket whose path in the home is too long), on tmpfs where there is one.
+
+        `run` in the home points to the one in use, so that a login shell and a daemon started at boot agree although
+        only one of them has XDG_RUNTIME_DIR.
+        """
+        try:
+            chosen = os.readlink(self.path + "/run")
+        except OSError:
+            return self._choose_runtime_dir()
+        return chosen if _is_ours(chosen) else self._choose_runtime_dir()
+
+    def _choose_runtime_dir(self) -> str:
+        from hashlib import sha1  # costs milliseconds that the everyday commands need not pay
+
+        digest = sha1(os.fsencode(_path.realpath(self.path)), usedforsecurity=False).hexdigest()[:12]
+        return f"{_runtime_root()}/rota-{os.getuid()}-{digest}"
+
+    def ensure(self) -> Home:
+        """Create the home, its directories and the runtime directory, all 0700.
+
+        Raises:
+            NotPermitted: one of them cannot be created or belongs to someone else.
+        """
+        for directory in (self.path, self.logs, self.pids):
+            _make_private(directory)
+        runtime = self.runtime_dir
+        _make_private(runtime, shared_parent=True)
+        link = self.path + "/run"
+        if not _path.lexists(link) or (_path.islink(link) and os.readlink(link) != runtime):
+            _point(link, runtime)
+        return self
+
+
+def _runtime_root() -> str:
+    uid = os.getuid()
+    candidates = [os.environ.get("XDG_RUNTIME_DIR", ""), "/run" if uid == 0 else f"/run/user/{uid}"]
+    for candidate in candidates:
+        if candidate.startswith("/") and len(candidate) < 60 and os.access(candidate, os.W_OK | os.X_OK):
+            return candidate.rstrip("/") or "/"
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else "/tmp"  # noqa: S108 - owner and mode are checked
+
+
+def _is_ours(directory: str) -> bool:
+    try:
+        found = os.lstat(directory)
+    except OSError:
+        return False
+    return found.st_uid == os.getuid() and found.st_mode & 0o170000 == 0o040000
+
+
+def _make_private(directory: str, *, shared_parent: bool = False) -> None:
+    """In a shared parent (/dev/shm, /tmp) anyone may have put something of that name there first: it must be ours."""
+    from rota.errors import NotPermitted
+
+    hint = "set ROTA_HOME to a directory you own"
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        if shared_parent and _is_ours(directory):
+            os.chmod(directory, 0o700)  # noqa: S103 - this is the restrictive mode
+    except OSError as error:
+        raise NotPermitted(f"cannot create {directory}: {error.strerror}", hint) from error
+    if shared_parent and not _is_ours(directory):
+        raise NotPermitted(f"{directory} is not a directory of yours", f"remove it, or {hint}")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise NotPermitted(f"no permission to write in {directory}", hint)
+
+
+def _point(link: str, target: str) -> None:
+    # A fresh name renamed into place: two commands may do this at once.
+    temporary = f"{link}.{os.getpid()}"
+    os.symlink(target, temporary)
+    os.replace(temporary, link)
