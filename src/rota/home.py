@@ -160,7 +160,7 @@ def _make_private(directory: str, *, shared_parent: bool = False) -> None:
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         if shared_parent and _is_ours(directory):
-            os.chmod(directory, 0o700)  # noqa: S103 - this is the restrictive mode
+            os.chmod(directory, 0o700)
     except OSError as error:
         raise NotPermitted(f"cannot create {directory}: {error.strerror}", hint) from error
     if shared_parent and not _is_ours(directory):
