@@ -31,8 +31,11 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
+    """`temporary`: the machine was short of something (processes, memory, descriptors), not the app misdescribed."""
+
     gen: int
     reason: str
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +45,12 @@ class BecameReady:
 
 
 @dataclass(frozen=True, slots=True)
-class Unready:
-    """Readiness was impossible: the probe's deadline passed. (A mere listen_timeout is BecameReady(how="timeout").)"""
-
-    gen: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Exited:
+    """The main process ended; `lasted` is how long it ran, seconds by the monotonic clock."""
+
     gen: int
     exit: Exit
-    stable: bool
-    """Whether the run had lasted min_uptime, by the monotonic clock."""
+    lasted: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +74,4 @@ class Unhealthy:
     reason: str
 
 
-Event: TypeAlias = (
-    Wanted | Spawned | SpawnFailed | BecameReady | Unready | Exited | TreeGone | TimerFired | Unhealthy
-)
+Event: TypeAlias = Wanted | Spawned | SpawnFailed | BecameReady | Exited | TreeGone | TimerFired | Unhealthy

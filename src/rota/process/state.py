@@ -74,8 +74,8 @@ class Stopping(msgspec.Struct, frozen=True, tag="stopping", omit_defaults=True):
     forced: bool = False
     """SIGKILL has been sent."""
     reason: str = ""
-    stable: bool = False
-    """Whether the run that is ending had lasted min_uptime; the restart policy asks."""
+    lasted: float = 0.0
+    """How long the run that ended by itself had lasted, seconds; the restart policy asks."""
 
 
 class Backoff(msgspec.Struct, frozen=True, tag="backoff", omit_defaults=True):

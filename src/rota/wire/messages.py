@@ -38,11 +38,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """The caller's directory: targets may be script paths."""
 
 
-class Ping(Request, tag="ping"):
+class Ping(Request, frozen=True, tag="ping"):
     """Is the daemon there? Data: {"pid", "version", "protocol", "keeper", "started"}."""
 
 
-class StartSpecs(Request, tag="start_specs"):
+class StartSpecs(Request, frozen=True, tag="start_specs"):
     """Start apps described by the client. `from_file`: known names are restarted with the new settings, others started;
     `missing_only` starts only those not yet known; otherwise (a script) an app of the same name and path that is online is
     an error unless `force`."""
@@ -58,7 +58,7 @@ class StartSpecs(Request, tag="start_specs"):
     """Command-line options that were given, for the message texts."""
 
 
-class Act(Request, tag="act"):
+class Act(Request, frozen=True, tag="act"):
     """One action on existing apps. `targets` follow PM2's selection rules; `names` are exact (from a file)."""
 
     action: Action
@@ -73,34 +73,34 @@ class Act(Request, tag="act"):
     force: bool = False
 
 
-class Find(Request, tag="find"):
+class Find(Request, frozen=True, tag="find"):
     """Which instances does a target mean? Data: list of [id, name]; empty when none. Never an error."""
 
     target: str
 
 
-class Scale(Request, tag="scale"):
+class Scale(Request, frozen=True, tag="scale"):
     """`count` is "5", "+2" or "-1"."""
 
     name: str
     count: str
 
 
-class List(Request, tag="list"):
+class List(Request, frozen=True, tag="list"):
     """Data: list of Record."""
 
     sort: str = ""
     mini: bool = False
 
 
-class Jlist(Request, tag="jlist"):
+class Jlist(Request, frozen=True, tag="jlist"):
     """PM2's JSON records (rendered), or Data: list of Record."""
 
     pretty: bool = False
     show_env: bool = False
 
 
-class Describe(Request, tag="describe"):
+class Describe(Request, frozen=True, tag="describe"):
     """Data: list of Record plus findings."""
 
     target: str
@@ -108,80 +108,80 @@ class Describe(Request, tag="describe"):
     """The caller's environment, to list the divergent variables."""
 
 
-class Env(Request, tag="env"):
+class Env(Request, frozen=True, tag="env"):
     """Environment of one instance; with `next_env` (recomputed by the client from its sources) the difference."""
 
     target: str
     next_env: dict[str, str] | None = None
 
 
-class Ids(Request, tag="ids"):
+class Ids(Request, frozen=True, tag="ids"):
     name: str
 
 
-class Pids(Request, tag="pids"):
+class Pids(Request, frozen=True, tag="pids"):
     name: str = ""
 
 
-class LogSources(Request, tag="log_sources"):
+class LogSources(Request, frozen=True, tag="log_sources"):
     """Data: list of LogSource for a target ("all" by default); the client reads the files itself."""
 
     target: str = "all"
 
 
-class Flush(Request, tag="flush"):
+class Flush(Request, frozen=True, tag="flush"):
     target: str = ""
 
 
-class ReloadLogs(Request, tag="reload_logs"):
+class ReloadLogs(Request, frozen=True, tag="reload_logs"):
     """Reopen every log file."""
 
 
-class Save(Request, tag="save"):
+class Save(Request, frozen=True, tag="save"):
     force: bool = False
 
 
-class ClearDump(Request, tag="cleardump"):
+class ClearDump(Request, frozen=True, tag="cleardump"):
     """Empty the dump."""
 
 
-class Resurrect(Request, tag="resurrect"):
+class Resurrect(Request, frozen=True, tag="resurrect"):
     """Restore the dump; `dry_run` shows what would come back."""
 
     dry_run: bool = False
 
 
-class Kill(Request, tag="kill"):
+class Kill(Request, frozen=True, tag="kill"):
     """Stop everything, then the daemon and the keeper."""
 
 
-class Update(Request, tag="update"):
+class Update(Request, frozen=True, tag="update"):
     """Replace the running daemon by the code now installed; no app restarts."""
 
 
-class Reset(Request, tag="reset"):
+class Reset(Request, frozen=True, tag="reset"):
     target: str
 
 
-class SendSignal(Request, tag="send_signal"):
+class SendSignal(Request, frozen=True, tag="send_signal"):
     signal: str
     target: str
 
 
-class SendLine(Request, tag="send_line"):
+class SendLine(Request, frozen=True, tag="send_line"):
     """A line for standard input."""
 
     id: str
     line: str
 
 
-class Attach(Request, tag="attach"):
+class Attach(Request, frozen=True, tag="attach"):
     """Stream both outputs; `i` frames go to standard input."""
 
     id: str
 
 
-class Trigger(Request, tag="trigger"):
+class Trigger(Request, frozen=True, tag="trigger"):
     target: str
     action: str
     param: str | None = None
@@ -189,26 +189,26 @@ class Trigger(Request, tag="trigger"):
     """Seconds to wait for replies."""
 
 
-class Reconfigure(Request, tag="reconfigure"):
+class Reconfigure(Request, frozen=True, tag="reconfigure"):
     """The settings file changed: read it again."""
 
 
-class Subscribe(Request, tag="subscribe"):
+class Subscribe(Request, frozen=True, tag="subscribe"):
     """Data: one ProcessEvent each time something happens, until the client hangs up."""
 
 
-class Why(Request, tag="why"):
+class Why(Request, frozen=True, tag="why"):
     """The story of an app or job, from the ledger's events."""
 
     target: str
     limit: int = 50
 
 
-class Report(Request, tag="report"):
+class Report(Request, frozen=True, tag="report"):
     """Facts about the daemon for `rota report`."""
 
 
-class Runs(Request, tag="runs"):
+class Runs(Request, frozen=True, tag="runs"):
     """Runs in the ledger, newest first. Data: list of rota.jobs.run.Run as JSON."""
 
     job: str = ""
@@ -218,7 +218,7 @@ class Runs(Request, tag="runs"):
     id: int = 0
 
 
-class RunJob(Request, tag="run_job"):
+class RunJob(Request, frozen=True, tag="run_job"):
     """Run a job now. Data: the run's id, then (follow) its end."""
 
     name: str
@@ -226,12 +226,12 @@ class RunJob(Request, tag="run_job"):
     rerun_of: int = 0
 
 
-class PauseJob(Request, tag="pause_job"):
+class PauseJob(Request, frozen=True, tag="pause_job"):
     name: str
     paused: bool
 
 
-class CancelRun(Request, tag="cancel_run"):
+class CancelRun(Request, frozen=True, tag="cancel_run"):
     id: int
 
 

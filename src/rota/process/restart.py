@@ -1,0 +1,83 @@
+"""The restart policy: after an exit nobody asked for, again after a delay, stay down, or give up with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from rota.process.spec import AppSpec, RestartSpec
+    from rota.process.state import Exit
+
+BACKOFF_FACTOR = 1.5
+BACKOFF_CAP = 15.0
+BACKOFF_RESET = 30.0
+"""A run that lasted this long, seconds, starts the exponential backoff afresh (PM2's figures, reference section 3.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Start again after `delay` seconds (0 = at once)."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Do not start again; that is as it should be."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Do not start again; someone has to look."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Again | Stay | GiveUp
+
+
+def exit_text(exit: Exit | None) -> str:
+    """`exit code 3`, `signal SIGKILL`, or `exit code unknown`."""
+    if exit is None or not exit.known:
+        return "exit code unknown"
+    if exit.signal is not None:
+        return f"signal {signal_name(exit.signal)}"
+    return f"exit code {exit.code}"
+
+
+# Linux numbers; the ones that differ elsewhere are not the ones apps die of.
+_SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 5: "TRAP", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1"} | {
+    11: "SEGV", 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"
+}  # fmt: skip
+
+
+def signal_name(number: int) -> str:
+    """`SIGTERM` for 15; `signal 40` for numbers without a name."""
+    return f"SIG{_SIGNALS[number]}" if number in _SIGNALS else f"signal {number}"
+
+
+def next_delay(policy: RestartSpec, previous: float, lasted: float) -> float:
+    """The delay before the next start, seconds."""
+    if policy.exp_backoff <= 0:
+        return policy.restart_delay
+    if previous <= 0 or lasted >= BACKOFF_RESET:
+        return policy.exp_backoff
+    return min(BACKOFF_CAP, int(previous * BACKOFF_FACTOR * 1000) / 1000)
+
+
+def decide(spec: AppSpec, exit: Exit | None, unstable: int, previous_delay: float, lasted: float) -> Verdict:
+    """What to do after `exit`, when this is the `unstable`-th consecutive run shorter than min_uptime."""
+    policy = spec.restart
+    if spec.job is not None or not policy.autorestart:
+        return Stay(exit_text(exit))
+    if exit is not None and exit.code is not None and exit.code in policy.stop_exit_codes:
+        return Stay(f"{exit_text(exit)} is one of stop_exit_codes")
+    if unstable >= policy.max_restarts:
+        runs = "run" if unstable == 1 else "runs"
+        return GiveUp(
+            f"{unstable} {runs} in a row ended within {policy.min_uptime:g} s; the last one with {exit_text(exit)}"
+        )
+    return Again(next_delay(policy, previous_delay, lasted))
