@@ -1,0 +1,1 @@
+"""The keeper: parent of the daemon, holder of what must survive it."""

@@ -1,0 +1,87 @@
+"""Start a keeper, which starts the daemon. One per home: whoever holds the lock owns it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rota.errors import NotPermitted, StoreUnavailable
+
+if TYPE_CHECKING:
+    from rota.home import Home
+
+KEEPER_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "main.py")
+
+
+def daemon_argv(home: Home) -> list[str]:
+    """How the daemon is started; isolated, so that nothing in the caller's directory or PYTHON* variables reaches it."""
+    return [sys.executable, "-I", "-m", "rota.daemon", home.path]
+
+
+def keeper_argv(home: Home, lock_fd: int, inherited: list[str]) -> list[str]:
+    """How the keeper is started. `inherited`: KEY:FD,FD items that it takes over."""
+    argv = [sys.executable, "-I", "-S", KEEPER_PROGRAM, home.keeper_pid, str(lock_fd)]
+    return [*argv, *inherited, "--", *daemon_argv(home)]
+
+
+def take_lock(home: Home) -> int | None:
+    """A locked descriptor, or None when a keeper or daemon owns this home already.
+
+    The lock lives on the open file, which keeper and daemon share: it is free only when both are gone. (flock, not a pid
+    file: a pid file can be stale, a lock cannot.)
+
+    Raises:
+        NotPermitted: the home may not be written.
+        StoreUnavailable: the disk refuses.
+    """
+    try:
+        fd = os.open(home.path + "/owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError as error:
+        raise NotPermitted(f"cannot write in {home.path}", "use a home of your own: ROTA_HOME") from error
+    except OSError as error:
+        raise StoreUnavailable(f"cannot write in {home.path}: {error.strerror}", "free some space") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def launch(home: Home) -> bool:
+    """Start keeper and daemon in the background; False when they (or someone starting them) already own the home.
+
+    Returns before the daemon answers: its socket appears when it does.
+    """
+    home.ensure()
+    lock = take_lock(home)
+    if lock is None:
+        return False
+    os.set_inheritable(lock, True)
+    argv = keeper_argv(home, lock, [])
+    log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, home.log, log_flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    os.posix_spawn(argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigmask=())
+    os.close(lock)
+    return True
+
+
+def foreground(home: Home) -> None:
+    """Become the keeper: for containers (PID 1) and service managers. Does not return.
+
+    Raises:
+        NotPermitted: another rota owns this home.
+    """
+    home.ensure()
+    lock = take_lock(home)
+    if lock is None:
+        raise NotPermitted(f"rota already runs for {home.path}", "stop it with `rota kill`, or use another ROTA_HOME")
+    os.set_inheritable(lock, True)
+    argv = keeper_argv(home, lock, [])
+    os.execv(argv[0], argv)  # noqa: S606 - no shell, and that is the point

@@ -1,0 +1,192 @@
+"""The keeper: starts the daemon and starts it again, keeps its descriptors, reaps the orphans, remembers their exits.
+
+    python -I -S main.py PIDFILE LOCKFD [KEY:FD,FD...] -- DAEMON ARGV...
+
+It thinks nothing: no configuration, no database, no app's log. Standard library only, single-threaded; rota's own code is
+not importable here, so that an upgrade of the package can never change a running keeper. May be PID 1. The words are in
+protocol.py beside this file. The KEY:FD arguments are descriptors inherited from a daemon that took the keeper's place.
+"""
+
+import array
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+from _socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
+
+PR_SET_CHILD_SUBREAPER = 36
+PERMANENT = 100
+STABLE = 5.0  # a daemon that lived this long, seconds, is started again at once
+BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Keeper:
+    """All there is to know: kept descriptors by key, unacknowledged exits, and the daemon."""
+
+    def __init__(self, lock_fd: int, kept: dict[str, list[int]], argv: list[str]) -> None:
+        self.lock_fd, self.kept, self.argv = lock_fd, kept, argv
+        self.exits: dict[tuple[int, int], int] = {}
+        self.daemon, self.started, self.failures = 0, 0.0, 0
+        self.link: socket | None = None
+        self.bye: int | None = None
+
+    def start_daemon(self) -> None:
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        environ = {**os.environ, "ROTA_KEEPER_FD": str(theirs.fileno()), "ROTA_LOCK_FD": str(self.lock_fd)}
+        os.set_inheritable(theirs.fileno(), True)
+        os.set_inheritable(self.lock_fd, True)
+        default = [s for s in (*FORWARDED, signal.SIGCHLD, signal.SIGPIPE)]
+        self.daemon = os.posix_spawn(self.argv[0], self.argv, environ, setsigdef=default, setsigmask=())
+        self.started = time.monotonic()
+        theirs.close()
+        self.link = ours
+        ours.setblocking(True)
+        for key, fds in self.kept.items():
+            self.tell(f"FD {key}", fds)
+        for (pid, start), status in self.exits.items():
+            self.tell(f"EXIT {pid} {start} {status}")
+        self.tell("SYNC")
+
+    def tell(self, text: str, fds: list[int] | None = None) -> None:
+        rights = [(SOL_SOCKET, SCM_RIGHTS, array.array("i", fds))] if fds else []
+        if self.link is not None:
+            with contextlib.suppress(OSError):  # it is dead: its successor is told everything again
+                self.link.sendmsg([text.encode()], rights)
+
+    def reap(self) -> None:
+        """Collect the dead. An exit is remembered until the daemon has written it down, whoever dies in between."""
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            start = start_ticks(found.si_pid)
+            _, status = os.waitpid(found.si_pid, 0)
+            if found.si_pid == self.daemon:
+                self.daemon_ended(status)
+            else:
+                self.exits[found.si_pid, start] = status
+                self.tell(f"EXIT {found.si_pid} {start} {status}")
+
+    def daemon_ended(self, status: int) -> None:
+        self.daemon = 0
+        self.listen()  # its last words may still lie in the socket
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+        code = os.waitstatus_to_exitcode(status)
+        if self.bye is not None:
+            raise SystemExit(self.bye)
+        if code == PERMANENT and not self.kept:
+            raise SystemExit(code)
+        stable = time.monotonic() - self.started >= STABLE
+        self.failures = 0 if stable else self.failures + 1
+        say(f"the daemon ended ({'exit code' if code >= 0 else 'signal'} {abs(code)}); starting it again")
+
+    def listen(self) -> None:
+        """Read what the daemon says."""
+        while self.link is not None:
+            try:
+                data, ancillary, _, _ = self.link.recvmsg(
+                    512, CMSG_LEN(64), 0x40 | 0x40000000
+                )  # DONTWAIT | CMSG_CLOEXEC
+            except OSError:
+                return
+            fds = array.array("i")
+            for _, _, rights in ancillary:
+                fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
+            if not data:
+                return
+            self.obey(data.decode("ascii", "replace").split(), list(fds))
+
+    def obey(self, words: list[str], fds: list[int]) -> None:
+        match words:
+            case ["PUT", key]:
+                self.drop(key)
+                self.kept[key], fds = fds, []
+            case ["DROP", key]:
+                self.drop(key)
+            case ["ACK", pid, start]:
+                self.exits.pop((int(pid), int(start)), None)
+            case ["BYE", code]:
+                self.bye = int(code)
+        for fd in fds:
+            os.close(fd)
+
+    def drop(self, key: str) -> None:
+        for fd in self.kept.pop(key, ()):
+            os.close(fd)
+
+    def run(self, wake: int) -> None:
+        while True:
+            wait = None
+            if not self.daemon:
+                pause = 0.0 if self.failures == 0 else BACKOFF[min(self.failures, len(BACKOFF)) - 1]
+                wait = max(0.0, self.started + pause - time.monotonic())
+                if wait == 0.0:
+                    self.start_daemon()
+                    wait = None
+            poll = select.poll()
+            poll.register(wake, select.POLLIN)
+            if self.link is not None:
+                poll.register(self.link.fileno(), select.POLLIN)
+            if dict(poll.poll(None if wait is None else wait * 1000)).get(wake):
+                self.signalled(os.read(wake, 512))
+            self.listen()
+            self.reap()
+
+    def signalled(self, numbers: bytes) -> None:
+        for number in set(numbers) - {signal.SIGCHLD}:
+            if self.daemon:
+                os.kill(self.daemon, number)
+            elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                raise SystemExit(0)
+
+
+def start_ticks(pid: int) -> int:
+    """Start time of a process not yet reaped, clock ticks since boot."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
+
+
+def say(text: str) -> None:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
+    with contextlib.suppress(OSError):
+        os.write(2, f"{stamp}: rota keeper: {text}\n".encode())
+
+
+def main(arguments: list[str]) -> None:
+    split = arguments.index("--")
+    (pidfile, lock_fd, *inherited), argv = arguments[:split], arguments[split + 1 :]
+    kept: dict[str, list[int]] = {}
+    for item in inherited:
+        key, _, numbers = item.rpartition(":")
+        kept[key] = [int(number) for number in numbers.split(",")]
+        for fd in kept[key]:
+            os.set_inheritable(fd, False)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    receive, send = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(send, warn_on_full_buffer=False)
+    for number in (*FORWARDED, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    os.chdir("/")
+    temporary = f"{pidfile}.{os.getpid()}"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(f"{os.getpid()}\n")
+    os.replace(temporary, pidfile)
+    keeper = Keeper(int(lock_fd), kept, argv)
+    try:
+        keeper.run(receive)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(pidfile)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
