@@ -1,0 +1,1 @@
+"""What is kept: runs, leases, buckets, heartbeats, checkpoints. Stores save and claim; the pure rooms decide."""

@@ -1,0 +1,1 @@
+"""The database's schema, one numbered file per version; see `rota.stores.database`."""
