@@ -6,6 +6,7 @@ Linux only (pidfd_open: 5.3; inodes that identify: 6.9; exit codes of reaped str
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -30,6 +31,9 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 _CLOCK = SystemClock()
 _CAP_SYS_PTRACE = 1 << 19
+
+_NOT_A_PROCESS = (errno.ESRCH, errno.EINVAL, errno.ENOENT)
+"""Gone; or the id of a mere thread (EINVAL, ENOENT since 6.16)."""
 
 # struct pidfd_info, linux/pidfd.h: mask u64, cgroup id u64, eleven u32 ids, exit code s32 at byte 60.
 _PIDFD_GET_INFO = 0xC040FF0B
@@ -187,11 +191,8 @@ def _limit(pid: int, name: str, value: int) -> None:
 def _pidfd_open(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
     except OSError as error:
-        # EINVAL: a thread's id, not a process's.
-        if pid > 0 and error.errno == 22:
+        if error.errno in _NOT_A_PROCESS:
             return None
         raise
 
