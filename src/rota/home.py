@@ -88,11 +88,6 @@ class Home:
         return self.path + "/conf.json"
 
     @property
-    def start_lock(self) -> str:
-        """Held (flock) while a command starts the daemon."""
-        return self.path + "/start.lock"
-
-    @property
     def socket(self) -> str:
         """The daemon's socket: in the home, or in the runtime directory when that path would be too long for one."""
         inside = self.path + "/rota.sock"

@@ -36,6 +36,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     render: Render | None = None
     cwd: str = "/"
     """The caller's directory: targets may be script paths."""
+    version: str = ""
+    """The caller's rota: a daemon of another one says on stderr that `rota update` is due."""
 
 
 class Ping(Request, frozen=True, tag="ping"):
