@@ -31,7 +31,12 @@ class RunSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     """A job in a list: the last outcome and the next due time (seconds since the epoch, UTC)."""
 
     outcome: str = ""
+    """Of the last finished run, "" when there was none."""
+    started: float | None = None
+    """When the last finished run started."""
     finished: float | None = None
+    runs: int = 0
+    """Runs in the ledger."""
     running: int = 0
     next_due: float | None = None
     paused: bool = False

@@ -1,0 +1,95 @@
+"""PM2's box tables: fixed columns, cells cut with `…`, any number of rows quickly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota.render.text import BOLD_CYAN, PLAIN, fit, printable, width_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rota.render.text import Style
+
+PADDING = 2
+"""One space on each side of a cell."""
+
+
+class Column:
+    """One column: its title, its cells from top to bottom, its width with padding, and a colour per cell or for all.
+
+    `short` holds the cells to use instead where there is little room.
+    """
+
+    __slots__ = ("cells", "codes", "key", "right", "short", "title", "width")
+
+    def __init__(
+        self,
+        title: str,
+        cells: list[str],
+        width: int = 0,
+        codes: str | list[str] = "",
+        *,
+        key: str = "",
+        right: bool = False,
+        short: list[str] | None = None,
+    ) -> None:
+        self.title = title
+        self.cells = cells
+        self.codes = codes
+        self.key = key or title
+        self.right = right
+        self.short = short
+        self.width = width or self.natural()
+
+    def natural(self) -> int:
+        """The width that cuts nothing."""
+        longest = max(map(len, self.cells), default=0)
+        if not all(map(str.isascii, self.cells)):
+            longest = max(longest, *(width_of(printable(cell)) for cell in self.cells))
+        return max(longest, width_of(self.title)) + PADDING
+
+
+def total_width(columns: Sequence[Column]) -> int:
+    """Columns of the terminal that a table takes: the cells and the lines between and around them."""
+    return sum(column.width for column in columns) + len(columns) + 1
+
+
+def box(columns: Sequence[Column], style: Style = PLAIN, *, head: bool = True) -> list[str]:
+    """The lines of a table. Without rows: header and bottom border only, as PM2 draws it."""
+    rules = ["─" * column.width for column in columns]
+    top, middle, bottom = (
+        style(f"{left}{cross.join(rules)}{right}", "90") for left, cross, right in ("┌┬┐", "├┼┤", "└┴┘")
+    )
+    bar = style("│", "90")
+    titles = [f" {style(fit(column.title, column.width - PADDING), BOLD_CYAN)} " for column in columns]
+    rows = [bar + bar.join(row) + bar for row in zip(*(_painted(column, style) for column in columns), strict=True)]
+    lines = [top]
+    if head:
+        lines.append(bar + bar.join(titles) + bar)
+        if rows:
+            lines.append(middle)
+    return [*lines, *rows, bottom]
+
+
+def _painted(column: Column, style: Style) -> list[str]:
+    """Every cell of a column, padded and coloured. Equal cells are made once: most columns hold few different ones."""
+    width, right, codes = column.width - PADDING, column.right, column.codes
+    if not style.colour or not codes:
+        made = {cell: f" {fit(cell, width, right)} " for cell in set(column.cells)}
+        return [made[cell] for cell in column.cells]
+    if isinstance(codes, str):
+        same = {cell: f" {style(fit(cell, width, right), codes)} " for cell in set(column.cells)}
+        return [same[cell] for cell in column.cells]
+    pairs = list(zip(column.cells, codes, strict=True))
+    painted = {pair: f" {style(fit(pair[0], width, right), pair[1])} " for pair in set(pairs)}
+    return [painted[pair] for pair in pairs]
+
+
+def facts(pairs: Sequence[tuple[str, str]], width: int = 0, style: Style = PLAIN) -> list[str]:
+    """A two-column table without a header: label and value, as wide as the longest of each, or as `width` allows."""
+    labels = Column("", [label for label, _ in pairs], codes=BOLD_CYAN)
+    values = Column("", [value for _, value in pairs])
+    if width:
+        values.width = max(min(values.width, width - labels.width - 3), PADDING + 8)
+    return box([labels, values], style, head=False)
