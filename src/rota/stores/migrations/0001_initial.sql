@@ -21,7 +21,8 @@ CREATE TABLE jobs(
   pid INTEGER,                              -- process that registered it last
   registered_at REAL NOT NULL,
   paused INTEGER NOT NULL DEFAULT 0,
-  paused_until REAL NOT NULL DEFAULT 0,     -- circuit breaker: no automatic run before this instant
+  not_before REAL NOT NULL DEFAULT 0,       -- no automatic run before this instant: circuit breaker, stretched interval
+  hold TEXT NOT NULL DEFAULT '',            -- why: 'breaker', 'adaptive', ''
   last_due REAL,                            -- latest due time that was decided (run, skipped or missed)
   next_due REAL,
   expected_by REAL,                         -- after this instant without a finished run the job is late
@@ -74,11 +75,12 @@ CREATE TABLE runs(
   total INTEGER,
   resumed_from INTEGER NOT NULL DEFAULT 0,  -- `done` at the start: what an earlier run had confirmed
   progress_at REAL,
+  cancel_requested INTEGER NOT NULL DEFAULT 0,  -- another process asks the owner to end it
   note TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE UNIQUE INDEX runs_due ON runs(app, job, due) WHERE due IS NOT NULL;
 CREATE INDEX runs_by_job ON runs(app, job, id);
-CREATE INDEX runs_open ON runs(state, lease_until) WHERE state <> 'finished';
+CREATE INDEX runs_open ON runs(app, job) WHERE state <> 'finished';
 
 CREATE TABLE leases(name TEXT PRIMARY KEY, holder TEXT NOT NULL, fence INTEGER NOT NULL, until REAL NOT NULL) STRICT, WITHOUT ROWID;
 
