@@ -1,0 +1,1 @@
+"""Pure renderers: what rota knows, as files for other systems."""
