@@ -1,0 +1,1 @@
+"""One file per verb or small family of verbs."""
