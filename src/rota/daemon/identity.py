@@ -68,6 +68,11 @@ def ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
+def pidfd_inode(pidfd: int) -> int:
+    """The pidfs inode, unique for the boot; 0 where the kernel's inodes do not identify."""
+    return os.fstat(pidfd).st_ino if _inodes_identify() else 0
+
+
 def open_process(pid: int, clock: Clock = _CLOCK) -> tuple[int, Process] | None:
     """Open a pidfd of a running process and identify it; None when it has ended. The caller closes the pidfd.
 
@@ -87,7 +92,7 @@ def open_process(pid: int, clock: Clock = _CLOCK) -> tuple[int, Process] | None:
         pid=pid,
         start_ticks=stat.start_ticks,
         boot_id=boot_id(),
-        inode=_inode(pidfd),
+        inode=pidfd_inode(pidfd),
         started=_wall_time(stat.start_ticks, clock),
     )
 
@@ -104,7 +109,7 @@ def reopen(process: Process) -> int | None:
     if pidfd is None:
         return None
     same_start = start_ticks(process.pid) == process.start_ticks
-    same_inode = process.inode in (0, _inode(pidfd))
+    same_inode = process.inode in (0, pidfd_inode(pidfd))
     # Not yet reaped after the stat was read, so the stat was its own and not a successor's.
     if same_start and same_inode and _unreaped(pidfd):
         return pidfd
@@ -205,10 +210,6 @@ def _unreaped(pidfd: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _inode(pidfd: int) -> int:
-    return os.fstat(pidfd).st_ino if _inodes_identify() else 0
 
 
 @cache
