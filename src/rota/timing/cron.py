@@ -8,6 +8,7 @@ are those of Debian's cron daemon (3.0pl1), extended to the seconds field.
 from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
+from math import floor
 from typing import TYPE_CHECKING, Literal
 
 from rota.timing.cron_parse import CronError
@@ -134,6 +135,14 @@ class Cron:
         except TypeError as error:
             raise _naive(moment) from error
         return not rest and self._first(instant) == instant
+
+    def first_after(self, instant: float) -> float | None:
+        """As `next`, in seconds since the epoch."""
+        return self._first(floor(instant) + 1)
+
+    def last_at(self, instant: float) -> float | None:
+        """The last firing at or before `instant`, in seconds since the epoch."""
+        return self._last(floor(instant))
 
     def explain(self) -> str:
         """The schedule as a sentence."""
