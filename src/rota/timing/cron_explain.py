@@ -57,6 +57,8 @@ def _clock(fields: Fields) -> tuple[str, bool]:
         phrase = _rate(seconds, 60, "second", "minute")
         if len(minutes) < 60:
             phrase = phrase.removesuffix(" of every minute")
+            if len(minutes) == 1 and len(hours) <= _FEW_TIMES:
+                return f"{phrase} within the minute {_and([_time(hour, minutes[0]) for hour in hours])}", False
             phrase += f" in {_rate(minutes, 60, 'minute', 'hour', within=True)}"
         return phrase + _in_hours(hours), False
     second = f" and {seconds[0]} seconds" if seconds[0] else ""

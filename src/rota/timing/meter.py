@@ -1,11 +1,12 @@
-"""What a budget may spend, and when: the rule of a token bucket plus "never more than the limit in any window".
+"""What a budget has spent and what it may spend next: a token bucket, and "never more than the limit in any window".
 
-A plain token bucket (GCRA) of 15 per 15 minutes lets 29 through in its first 15 minutes: a full bucket at once and what
-trickles in meanwhile. Services that count requests per window refuse the 16th. So a meter also remembers what was spent
-in the last `per` seconds: a spent token comes back exactly `per` after it was spent. With `window=False` it comes back
-at the steady rate `limit / per`, as in the generic cell rate algorithm (ITU-T I.371, virtual scheduling).
+A plain token bucket of 15 per 15 minutes lets 29 through in its first 15 minutes: a full bucket at once and what trickles
+in meanwhile. Services that count requests per window refuse the 16th. So a meter also remembers what was spent in the
+last `per` seconds: a spent token comes back exactly `per` after it was spent. That keeps the whole burst and the whole
+rate, which a strict `bucket.Limit` has to trade for one another; it costs a log of at most 128 entries. With
+`window=False` only the bucket (GCRA) rules.
 
-Mutable on purpose: `take` is the innermost call of every rate-limited loop.
+Mutable on purpose: `take` is the innermost call of every rate-limited loop. Seconds on the caller's clock.
 """
 
 from __future__ import annotations
@@ -14,17 +15,31 @@ from array import array
 from collections import deque
 from dataclasses import dataclass
 
+from rota.timing import bucket
+from rota.timing.bucket import FULL, Limit
+
 EXACT_UP_TO = 128
 """Takes remembered one by one; above, neighbours within per/128 share an entry and come back with the last of them."""
+
 _ROUNDING = 1e-9
-"""Slack for sums of fractional costs, tokens and seconds."""
+"""Slack for sums of fractional costs."""
+_SLACK = 1e-6
+"""Seconds. Doubles around today's epoch seconds are 0.24 µs apart; what is this close to its time has come."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetRule:
-    """A budget's terms. `burst` tokens at most at once, `limit` per `per` seconds, by window or by steady refill only.
+    """A budget's terms.
 
-    A steady budget whose `burst` is below its limit never holds more than `burst` tokens.
+    Args:
+        key: the budget's name, shared by everyone who names it.
+        limit: tokens per period.
+        per: the period, seconds.
+        burst: tokens that may go at once, at most `limit`; fewer than `limit` paces the rest at `limit / per`.
+        window: hold the limit in every window of `per` seconds.
+
+    Raises:
+        ValueError: a number that is not positive, or a burst above the limit.
     """
 
     key: str
@@ -33,77 +48,68 @@ class BudgetRule:
     burst: float
     window: bool = True
 
-    @property
-    def emission(self) -> float:
-        """Seconds per token at the steady rate."""
-        return self.per / self.limit
+    def __post_init__(self) -> None:
+        if not (0 < self.burst <= self.limit and self.per > 0):
+            raise ValueError(f"budget {self.key!r} needs limit > 0, per > 0 and 0 < burst <= limit")
 
     @property
     def paced(self) -> bool:
-        """Whether the steady rate limits anything: with a full burst the window rule is the stricter one everywhere."""
+        """Whether the bucket limits anything: with a full burst the window rule is the stricter one everywhere."""
         return not self.window or self.burst < self.limit
-
-    def __post_init__(self) -> None:
-        if not (0 < self.burst <= self.limit and self.per > 0):
-            raise ValueError(f"a budget needs limit > 0, per > 0 and 0 < burst <= limit, not {self}")
 
 
 class Meter:
-    """State of one budget: theoretical arrival time, takes of the last window, and a pause asked for from outside."""
+    """State of one budget: the bucket, the takes of the last window, and a pause asked for from outside."""
 
     __slots__ = (
+        "_bucket",
         "_grain",
         "_limit",
         "_paced",
         "_per",
+        "_window",
         "blocked_until",
-        "emission",
         "rule",
         "spent",
-        "tat",
-        "tolerance",
+        "state",
         "total",
     )
 
-    def __init__(self, rule: BudgetRule, tat: float = 0.0, spent: bytes = b"", blocked_until: float = 0.0) -> None:
-        self.tat = tat
+    def __init__(
+        self, rule: BudgetRule, tat: float = FULL[0], spent: bytes = b"", blocked_until: float = FULL[1]
+    ) -> None:
+        self.state = (tat, FULL[1])
         self.blocked_until = blocked_until
         self.change_rule(rule)
-        self.spent: deque[list[float]] = deque()
-        """[first, last, cost] of takes not yet come back, oldest first."""
         values = array("d", spent)
-        for i in range(0, len(values), 3):
-            self.spent.append([values[i], values[i + 1], values[i + 2]])
+        self.spent = deque([values[i], values[i + 1], values[i + 2]] for i in range(0, len(values), 3))
+        """[first, last, cost] of takes not yet come back, oldest first."""
         self.total = sum(entry[2] for entry in self.spent)
 
     def change_rule(self, rule: BudgetRule) -> None:
         """Go on under other terms; what was spent stays spent."""
         self.rule = rule
-        self.emission = rule.emission
-        self.tolerance = rule.burst * self.emission
+        self._bucket = Limit(rule.limit, rule.per, rule.burst)
+        self._window = rule.window
+        self._paced = rule.paced
         self._per = rule.per
         self._limit = rule.limit + _ROUNDING
-        self._paced = rule.paced
         self._grain = 0.0 if rule.limit <= EXACT_UP_TO else rule.per / EXACT_UP_TO
 
     def take(self, cost: float, now: float) -> float:
-        """Spend `cost` now and return 0, or return the seconds to wait and spend nothing."""
-        # The two common rules are written out: a million calls a second go through them.
-        if now < self.blocked_until or (self._paced and self.rule.window):
+        """Spend `cost` now and return 0, or return the seconds to wait and spend nothing; infinite when it never may."""
+        if now < self.blocked_until or (self._paced and self._window):
             wait = self.wait(cost, now)
             if wait <= 0.0:
                 self.spend(cost, now)
             return wait
         if self._paced:
-            tat = (self.tat if self.tat > now else now) + cost * self.emission
-            over = tat - now - self.tolerance
-            if over > _ROUNDING:
-                return over if cost <= self.rule.burst else float("inf")
-            self.tat = tat
-            return 0.0
+            self.state, wait = bucket.take(self._bucket, self.state, cost, now)
+            return wait
+        # The common case, written out: a million calls a second go through here.
         spent = self.spent
         if spent and spent[0][1] <= now - self._per:
-            self.expire(now)
+            self._expire(now)
         total = self.total + cost
         if total > self._limit:
             return self._window_wait(cost, now)
@@ -118,81 +124,94 @@ class Meter:
 
     def wait(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be spent if nobody else spends meanwhile; infinite when it never may."""
-        rule = self.rule
-        if cost > rule.burst:
+        if cost > self.rule.burst:
             return float("inf")
-        wait = self.blocked_until - now
+        wait = max(0.0, self.blocked_until - now)
         if self._paced:
-            wait = max(wait, max(self.tat, now) + cost * self.emission - self.tolerance - now - _ROUNDING)
-        if rule.window:
-            self.expire(now)
+            wait = max(wait, bucket.take(self._bucket, self.state, cost, now)[1])
+        if self._window:
+            self._expire(now)
             if self.total + cost > self._limit:
                 wait = max(wait, self._window_wait(cost, now))
-        return wait if wait > 0.0 else 0.0
+        return wait
 
     def spend(self, cost: float, at: float) -> None:
-        """Record a take at `at`, which is now, or the instant a reservation was promised."""
+        """Record a take at `at`: now, or the instant that a reservation was promised."""
         if self._paced:
-            self.tat = (self.tat if self.tat > at else at) + cost * self.emission
-        if not self.rule.window:
+            tat = self.state[0]
+            self.state = ((tat if tat > at else at) + cost * self._bucket.interval, FULL[1])
+        if not self._window:
             return
         self.total += cost
         spent = self.spent
         if self._grain and spent and at - spent[-1][0] < self._grain:
-            last = spent[-1]
-            last[1] = max(last[1], at)
-            last[2] += cost
+            spent[-1][1] = max(spent[-1][1], at)
+            spent[-1][2] += cost
         else:
             spent.append([at, at, cost])
 
+    def reserve(self, cost: float, now: float) -> float:
+        """Spend `cost` now or in future; the seconds to wait before going ahead. Infinite, and nothing spent, when never."""
+        wait = self.wait(cost, now)
+        if wait != float("inf"):
+            self.spend(cost, now + wait)
+        return wait
+
     def give_back(self, cost: float, at: float) -> None:
-        """Undo a take recorded at `at`."""
+        """Undo a take recorded at `at`. A pause stays."""
         if self._paced:
-            self.tat -= cost * self.emission
+            self.state = bucket.refund(self._bucket, self.state, cost)
         for entry in reversed(self.spent):
             if entry[0] <= at <= entry[1]:
                 entry[2] -= cost
                 self.total -= cost
-                if entry[2] <= 0.0:
+                if entry[2] <= _ROUNDING:
                     self.spent.remove(entry)
                 return
 
-    def expire(self, now: float) -> None:
-        """Forget what has come back."""
-        spent, horizon = self.spent, now - self.rule.per
-        while spent and spent[0][1] <= horizon:
-            self.total -= spent.popleft()[2]
-        if not spent:
-            self.total = 0.0  # sums of fractions drift; an empty window does not
+    def penalize(self, until: float) -> None:
+        """Let nothing go before `until`, as after a 429 with Retry-After. Never shortens an earlier pause."""
+        self.blocked_until = max(self.blocked_until, until)
+        if self._paced:
+            self.state = (bucket.penalize(self._bucket, self.state, until)[0], FULL[1])
 
     def tokens(self, now: float) -> float:
         """What could be spent at once right now."""
         if now < self.blocked_until:
             return 0.0
-        rule, tokens = self.rule, self.rule.burst
+        tokens = self.rule.burst
         if self._paced:
-            tokens = min(tokens, (self.tolerance - max(self.tat - now, 0.0)) / self.emission)
-        if rule.window:
-            self.expire(now)
-            tokens = min(tokens, rule.limit - self.total)
+            tokens = bucket.tokens(self._bucket, self.state, now)
+        if self._window:
+            self._expire(now)
+            tokens = min(tokens, self.rule.limit - self.total)
         return max(tokens, 0.0)
 
-    def settle(self, now: float) -> None:
-        """Repair after the wall clock was set back: nothing was spent in the future beyond what can have been promised."""
-        latest = now + 2 * self.rule.per
-        self.tat = min(self.tat, latest)
+    def shift(self, by: float) -> None:
+        """The same meter on a clock that was put forward (`by` > 0) or back."""
+        self.state = bucket.shift(self.state, by)
+        self.blocked_until += by
         for entry in self.spent:
-            if entry[1] > latest:
-                entry[0] = entry[1] = now
+            entry[0] += by
+            entry[1] += by
 
     def dump(self) -> bytes:
         """The takes, for `Meter(spent=...)`."""
         return array("d", [value for entry in self.spent for value in entry]).tobytes()
 
+    def _expire(self, now: float) -> None:
+        spent, horizon = self.spent, now - self._per + _SLACK
+        while spent and spent[0][1] <= horizon:
+            self.total -= spent.popleft()[2]
+        if not spent:
+            self.total = 0.0  # sums of fractions drift; an empty window does not
+
     def _window_wait(self, cost: float, now: float) -> float:
         freed, wanted = 0.0, self.total + cost - self._limit
+        if cost > self.rule.burst:
+            return float("inf")
         for _, last, spent in self.spent:
             freed += spent
             if freed >= wanted:
-                return last + self.rule.per - now
+                return max(last + self._per - now, _SLACK)
         return float("inf")

@@ -15,6 +15,7 @@ ORDINARY = 60.0
 """Seconds. Later than this and the due time counts as passed unattended (downtime, suspend, a clock put forward): a
 scheduler that looks at the clock at least every 30 s is never this late otherwise."""
 
+_ALWAYS_FINE = 5.0
 _LONGEST_WILD = 3600.0
 _LONGEST_FIXED = 12 * 3600.0
 
@@ -42,8 +43,9 @@ def default_catch_up(wild: bool) -> CatchUp:
 
 
 def default_grace(period: float, wild: bool) -> float:
-    """Seconds a start may be late: half the period, at most an hour for wild rules and twelve hours for fixed ones."""
-    return min(period / 2, _LONGEST_WILD if wild else _LONGEST_FIXED)
+    """Seconds a start may be late: half the period, at most an hour for wild rules and twelve hours for fixed ones. A
+    few seconds are fine whatever the period: a busy moment must not cost a job of every second its run."""
+    return max(min(period / 2, _LONGEST_WILD if wild else _LONGEST_FIXED), min(period, _ALWAYS_FINE))
 
 
 def judge(lateness: float, grace: float, catch_up: CatchUp) -> Verdict:

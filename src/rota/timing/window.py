@@ -51,14 +51,13 @@ def _expired(spent: Spent, horizon: float) -> int:
 
 
 def unnote(spent: Spent, n: float, at: float) -> Spent:
-    """Take back `n` tokens of a take or reservation for `at` that was not used; from the takes nearest to it."""
-    left, found = n, []
-    for instant, tokens in reversed(spent):
-        back = min(left, tokens) if instant >= at - _SLACK or left < n else 0.0
-        left -= back
-        if tokens - back > 0:
-            found.append((instant, tokens - back))
-    return tuple(reversed(found))
+    """Take back `n` tokens that were noted for `at` and not used. What has left the window is forgotten already."""
+    index = next((i for i, (instant, _) in enumerate(spent) if instant >= at - _SLACK), None)
+    if index is None:
+        return spent
+    instant, noted = spent[index]
+    left = ((instant, noted - n),) if noted > n else ()
+    return (*spent[:index], *left, *spent[index + 1 :])
 
 
 def take(limit: Limit, state: State, spent: Spent, n: float, now: float) -> tuple[State, Spent, float]:
