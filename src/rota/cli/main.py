@@ -1,0 +1,172 @@
+"""The full command line, on click. What there is stands in `verb_table`; a verb is parsed here and done in its module.
+
+Contents: `main` (arrange, run, explain errors) - `arranged` (PM2's freedoms of order) - `Verbs` (the lazy group, help).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from rota.cli import fast, verb_table
+from rota.cli.session import Session
+from rota.ecosystem.options import option_table
+from rota.ecosystem.problems import suggestion
+from rota.errors import RotaError, UsageError
+from rota.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_VALUED_ELSEWHERE = frozenset(
+    ("--lines", "-u", "--user", "--hp", "--service-name", "--port", "--since", "--until", "--grep")
+)
+"""Flags outside `option_table` that take a value: the word after one is neither a verb nor a global flag."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command line (without the program's name); return the exit code."""
+    line = arranged(argv)
+    session = Session(silent=line.silent, colourless=line.colourless, rest=line.rest)
+    try:
+        result = _group().main(list(line.words), "rota", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        return _explain(session, _as_ours(error))
+    except RotaError as error:
+        return _explain(session, error)
+    except click.Abort:
+        return fast.INTERRUPTED
+
+
+def _explain(session: Session, error: RotaError) -> int:
+    session.say(str(error), "error")
+    return fast.exit_code(error.exit_code)
+
+
+def _as_ours(error: click.ClickException) -> UsageError:
+    match error:
+        case click.NoSuchOption(option_name=name, ctx=context):
+            known = [flag for param in context.command.get_params(context) for flag in param.opts] if context else []
+            hint = suggestion(name, known) or f"see `rota {context.info_name} --help`" if context else ""
+            return UsageError(f"unknown option `{name}'", hint)
+        case click.MissingParameter(param=param, ctx=context) if param is not None:
+            usage = f"rota {context.command.get_usage(context).removeprefix('Usage: rota ')}" if context else ""
+            return UsageError(f"missing required argument `{(param.name or '').lower()}'", usage)
+        case _:
+            return UsageError(error.format_message().rstrip("."))
+
+
+class Line(NamedTuple):
+    """A command line in the order that click expects."""
+
+    words: tuple[str, ...]
+    rest: tuple[str, ...]
+    silent: bool
+    colourless: bool
+
+
+def arranged(argv: Sequence[str]) -> Line:
+    """PM2 takes options anywhere before `--`, those of a verb in front of it included: put the verb first."""
+    valued = {flag for info in option_table() if info.metavar and not info.optional_value for flag in info.flags}
+    valued |= _VALUED_ELSEWHERE
+    head, dashes, rest = _split(argv)
+    words: list[str] = []
+    verb, silent, colourless, after_valued = "", False, False, False
+    for word in head:
+        if after_valued or word not in ("-s", "--silent", "--no-color"):
+            if not verb and not after_valued and not word.startswith("-"):
+                verb = word
+                words.insert(0, word)
+            else:
+                words.append(word)
+        silent |= not after_valued and word in ("-s", "--silent")
+        colourless |= not after_valued and word == "--no-color"
+        after_valued = not after_valued and word in valued
+    if dashes and verb not in verb_table.TAKES_REST:
+        return Line((*words, "--", *rest), (), silent, colourless)
+    return Line(tuple(words), rest, silent, colourless)
+
+
+def _split(argv: Sequence[str]) -> tuple[tuple[str, ...], bool, tuple[str, ...]]:
+    if "--" not in argv:
+        return tuple(argv), False, ()
+    at = list(argv).index("--")
+    return tuple(argv[:at]), True, tuple(argv[at + 1 :])
+
+
+class Verbs(click.Group):
+    """All verbs, each imported when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [verb.name for _, verbs in verb_table.SECTIONS for verb in verbs]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = verb_table.BY_NAME.get(cmd_name)
+        if verb is None:
+            return None
+        from importlib import import_module
+
+        module = import_module(f"rota.cli.verbs.{verb.module}")
+        command: click.Command = getattr(module, verb.name.lower() + "_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None and not ctx.resilient_parsing:
+            hint = verb_table.ABSENT.get(name) or suggestion(name, verb_table.BY_NAME) or "see `rota --help`"
+            raise UsageError(f"Command not found: {name}", hint)
+        return name, command, args[1:]
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(_overview(formatter.width))
+
+
+def _overview(width: int) -> str:
+    lines = [
+        "rota keeps services running and scheduled work on time.",
+        "",
+        "Usage: rota VERB [OPTIONS] [-- ARGUMENTS]",
+        "",
+    ]
+    for title, verbs in verb_table.SECTIONS:
+        lines.append(f"{title}:")
+        for verb in verbs:
+            names = ", ".join((verb.name, *verb.aliases))
+            lines.append(f"  {names:<27} {verb.help}" if len(names) <= 27 else f"  {names}\n{'':<30}{verb.help}")
+        lines.append("")
+    lines += [
+        "A target is an id, a name, a namespace, all, a /regular expression/, a script or an ecosystem file.",
+        "Everywhere: -s, --silent (data only)   --no-color   -h, --help   -v, --version",
+        "`rota VERB --help` says what a verb takes.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _group() -> Verbs:
+    @click.group(
+        "rota",
+        cls=Verbs,
+        invoke_without_command=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    @click.version_option(__version__, "-v", "-V", "--version", message="%(version)s")
+    @click.pass_context
+    def group(context: click.Context) -> int:
+        if context.invoked_subcommand is None:
+            session: Session = context.obj
+            if not session.silent:
+                click.echo(context.get_help())
+            return 1
+        return 0
+
+    return group

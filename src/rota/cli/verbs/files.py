@@ -1,0 +1,51 @@
+"""save, cleardump, resurrect, flush, reloadLogs: what the daemon does to its files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rota.cli.fast import exit_code
+from rota.wire.messages import ClearDump, Flush, ReloadLogs, Resurrect, Save
+
+if TYPE_CHECKING:
+    from rota.cli.session import Session
+
+
+@click.command("save")
+@click.option("-f", "--force", is_flag=True, help="Also when nothing runs: an empty list.")
+@click.pass_obj
+def save_command(session: Session, force: bool) -> int:
+    """Record the apps and their states for `rota resurrect`."""
+    return exit_code(session.show(Save(force=force)))
+
+
+@click.command("cleardump")
+@click.pass_obj
+def cleardump_command(session: Session) -> int:
+    """Forget what `rota save` recorded."""
+    return exit_code(session.show(ClearDump()))
+
+
+@click.command("resurrect")
+@click.option("--dry-run", is_flag=True, help="Only show what would come back.")
+@click.pass_obj
+def resurrect_command(session: Session, dry_run: bool) -> int:
+    """Start what `rota save` recorded: what ran comes back, what was stopped stays stopped."""
+    return exit_code(session.show(Resurrect(dry_run=dry_run), table=not dry_run))
+
+
+@click.command("flush")
+@click.argument("target", default="")
+@click.pass_obj
+def flush_command(session: Session, target: str) -> int:
+    """Empty the log files of an id, a name, or of all and rota's own."""
+    return exit_code(session.show(Flush(target=target)))
+
+
+@click.command("reloadLogs")
+@click.pass_obj
+def reloadlogs_command(session: Session) -> int:
+    """Reopen every log file, after another program has renamed them."""
+    return exit_code(session.show(ReloadLogs()))
