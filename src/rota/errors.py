@@ -83,12 +83,20 @@ class SpawnFailed(RotaError):
     """A program could not be started: missing, not executable, no such directory or user."""
 
     code = "spawn_failed"
+    temporary = False
+    """Set when the machine was short of something and trying again may help."""
 
 
 class StoreUnavailable(RotaError):
     """The database cannot be opened, read or written."""
 
     code = "store_unavailable"
+
+
+class StoreDamaged(StoreUnavailable):
+    """The database file is not a database any more."""
+
+    code = "store_damaged"
 
 
 class LeaseLost(RotaError):

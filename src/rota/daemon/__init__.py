@@ -1,1 +1,1 @@
-"""The daemon: owner of every state; spawns, watches, decides, and answers whoever asks over the socket."""
+"""The daemon: one owner of every state; spawns, watches, drains, records, answers."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from rota.process.state import Exit, Process
 
-Want = Literal["up", "down", "restart", "forget"]
+Want = Literal["up", "down", "restart", "forget", "suspend"]
+"""suspend: end it, but it stays wanted: the daemon leaves (shutdown, reboot) and will start it again when it comes back."""
 TimerName = Literal["kill", "ready", "backoff"]
 
 

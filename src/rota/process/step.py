@@ -106,6 +106,8 @@ def _wanted_while_idle(ctx: Context, instance: Instance, actual: Down | Failed |
             return after, (*cancel, Announce("stop", event.why)) if not isinstance(actual, Down) else ()
         case "forget":
             return replace(instance, desired="down", actual=Down(event.why)), (*cancel, Announce("delete"), Forget())
+        case "suspend":
+            return (replace(instance, actual=Down(event.why)), cancel) if cancel else (instance, ())
 
 
 def _wanted_while_running(ctx: Context, instance: Instance, actual: Up | Ready, event: Wanted) -> Outcome:
@@ -119,11 +121,15 @@ def _wanted_while_running(ctx: Context, instance: Instance, actual: Up | Ready, 
             return _stop(ctx, replace(_fresh(instance, event), desired="down"), actual.process, "down", event.why)
         case "forget":
             return _stop(ctx, replace(instance, desired="down"), actual.process, "forget", event.why)
+        case "suspend":
+            return _stop(ctx, instance, actual.process, "down", event.why)
 
 
 def _wanted_while_stopping(ctx: Context, instance: Instance, actual: Stopping, event: Wanted) -> Outcome:
     if actual.then == "forget":
         return instance, ()  # deleting is not taken back: its files and watchers are already going
+    if event.want == "suspend":
+        return replace(instance, actual=replace(actual, then="down", reason=event.why)), ()
     then: AfterStop = {"up": "restart", "restart": "restart", "down": "down", "forget": "forget"}[event.want]  # type: ignore[assignment]
     desired = "up" if then == "restart" else "down"
     if actual.then == "policy" and then == "restart":

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rota.errors import StoreUnavailable
+from rota.errors import StoreDamaged, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,7 +174,7 @@ def _migrations() -> list[tuple[int, str]]:
 def _unavailable(file: Path, error: Exception) -> StoreUnavailable:
     text = str(error)
     if "not a database" in text or "malformed" in text:
-        return StoreUnavailable(
+        return StoreDamaged(
             f"{file} is damaged or not a database ({text})",
             "move it aside (with its -wal and -shm) and start rota again, or put a backup in its place",
         )

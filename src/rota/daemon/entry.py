@@ -1,0 +1,77 @@
+"""What the daemon holds in memory of one instance, beside its ledger row. Owned by the supervisor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    import msgspec
+
+    from rota.daemon.ipc import Channel
+    from rota.daemon.spawn import Child
+    from rota.daemon.streams import Outputs
+    from rota.daemon.tree import Tree
+    from rota.process.record import Metric
+    from rota.process.spec import AppSpec
+    from rota.process.state import Instance
+
+
+@dataclass(slots=True)
+class Told:
+    """What the running process said about itself over IPC; forgotten when it exits."""
+
+    node_version: str = ""
+    actions: list[dict[str, msgspec.Raw]] = field(default_factory=list)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    options: dict[str, msgspec.Raw] = field(default_factory=dict)
+    status: str = ""
+    """sd_notify's STATUS=."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One instance: its row, its spec, its process if any, and what hangs on it."""
+
+    instance: Instance
+    spec: AppSpec
+    child: Child | None = None
+    outputs: Outputs | None = None
+    tree: Tree | None = None
+    channel: Channel | None = None
+    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+    waiters: list[Waiter] = field(default_factory=list)
+    closers: list[Callable[[], None]] = field(default_factory=list)
+    """What has to be ended with the process: probes, watchdog."""
+    told: Told = field(default_factory=Told)
+    watching: bool = False
+
+    @property
+    def id(self) -> int:
+        return self.instance.id
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """Someone waits until `done` holds for every pending instance, or it is gone."""
+
+    done: Callable[[Entry], bool]
+    pending: set[int]
+    future: asyncio.Future[None]
+    progress: Callable[[set[int]], None] | None = None
+
+    def look(self, entry: Entry, *, gone: bool = False) -> None:
+        """The entry changed."""
+        if entry.id in self.pending and (gone or self.done(entry)):
+            self.pending.discard(entry.id)
+            if self.progress is not None:
+                self.progress(self.pending)
+        if not self.pending and not self.future.done():
+            self.future.set_result(None)

@@ -1,0 +1,247 @@
+"""The ledger of instances: what is wanted and what was last known to be true, written before the world is touched.
+
+Owner: the supervisor. When the database cannot be written (full disk, read-only), rows stay dirty in memory and are
+written as soon as it can be: supervision goes on, and `degraded` says why the ledger lags.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rota.process.spec import AppSpec
+from rota.process.state import Instance
+from rota.stores.database import open_database
+
+if TYPE_CHECKING:
+    from rota.clock import Clock
+    from rota.home import Home
+
+log = logging.getLogger("rota.ledger")
+
+KEEP_EVENTS = 20_000
+_PRUNE_EVERY = 1_000
+
+_instance_json = msgspec.json.Encoder()
+_read_instance = msgspec.json.Decoder(Instance)
+_read_spec = msgspec.json.Decoder(AppSpec)
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A second copy of what is wanted, beside the database: what a corrupt database is rebuilt from."""
+
+    rows: list[tuple[Instance, AppSpec]]
+
+
+class Ledger:
+    """Instances, their specs and their events in rota.db."""
+
+    def __init__(self, home: Home, clock: Clock) -> None:
+        self._home = home
+        self._clock = clock
+        self._specs: dict[int, tuple[int, AppSpec]] = {}
+        self._shared: dict[int, tuple[int, AppSpec]] = {}
+        self._dirty: dict[int, tuple[Instance, AppSpec] | None] = {}
+        self._events: list[tuple[float, int | None, str, str, str]] = []
+        self._since_prune = 0
+        self._snapshot_due = False
+        self.degraded = ""
+        self.connection = open_database(home.db)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        self.write_snapshot()
+        self.connection.close()
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def load(self) -> list[tuple[Instance, AppSpec]]:
+        """All instances with their specs, by id.
+
+        Raises:
+            sqlite3.DatabaseError: the file is damaged.
+        """
+        rows = self.connection.execute(
+            "SELECT i.id, i.state, i.spec_id, s.body FROM instances i JOIN specs s ON s.id = i.spec_id ORDER BY i.id"
+        ).fetchall()
+        specs: dict[int, AppSpec] = {}
+        found: list[tuple[Instance, AppSpec]] = []
+        for id, state, spec_id, body in rows:
+            if spec_id not in specs:
+                specs[spec_id] = _read_spec.decode(body)
+            found.append((_read_instance.decode(state), specs[spec_id]))
+            self._specs[id] = (spec_id, specs[spec_id])
+        return found
+
+    def events(self, app: str, limit: int) -> list[tuple[float, int | None, str, str]]:
+        """The newest events of an app, oldest first: (wall time, instance, kind, detail)."""
+        self.flush()
+        rows = self.connection.execute(
+            "SELECT at, instance, kind, detail FROM events WHERE app = ? ORDER BY id DESC LIMIT ?", (app, limit)
+        ).fetchall()
+        return rows[::-1]
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def save(self, instance: Instance, spec: AppSpec) -> None:
+        """Write one row now. A changed spec is what the user asked for: it is synced to the disk."""
+        known = self._specs.get(instance.id)
+        changed = known is None or known[1] is not spec
+        self._dirty[instance.id] = (instance, spec)
+        self._snapshot_due = self._snapshot_due or changed
+        self.flush(sync=changed)
+
+    def save_many(self, rows: list[tuple[Instance, AppSpec]]) -> None:
+        """Write several rows in one transaction, synced."""
+        for instance, spec in rows:
+            self._dirty[instance.id] = (instance, spec)
+        self._snapshot_due = True
+        self.flush(sync=True)
+
+    def delete(self, id: int) -> None:
+        """Forget an instance."""
+        self._dirty[id] = None
+        self._snapshot_due = True
+        self.flush(sync=False)
+
+    def event(self, instance: int | None, app: str, kind: str, detail: str = "") -> None:
+        """Note what happened; written with the next row, or by the next flush."""
+        self._events.append((self._clock.now(), instance, app, kind, detail))
+
+    def flush(self, *, sync: bool = False) -> bool:
+        """Write what is dirty. False when the database refused; nothing is lost, it stays dirty."""
+        if not self._dirty and not self._events:
+            return True
+        try:
+            self._write(sync=sync)
+        except sqlite3.Error as error:
+            self._note_degraded(f"{type(error).__name__}: {error}")
+            return False
+        if self.degraded:
+            log.warning("the ledger can be written again")
+            self.degraded = ""
+        return True
+
+    def _write(self, *, sync: bool) -> None:
+        connection = self.connection
+        if sync:
+            connection.execute("PRAGMA synchronous=FULL")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._shared = {id(entry[1]): entry for entry in self._specs.values()} if sync else {}
+            written = {id: self._write_row(id, row) for id, row in self._dirty.items()}
+            if self._events:
+                connection.executemany(
+                    "INSERT INTO events(at, instance, app, kind, detail) VALUES (?, ?, ?, ?, ?)", self._events
+                )
+                self._prune(len(self._events))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        finally:
+            if sync:
+                connection.execute("PRAGMA synchronous=NORMAL")
+        for id, entry in written.items():
+            if entry is None:
+                self._specs.pop(id, None)
+            else:
+                self._specs[id] = entry
+        self._dirty.clear()
+        self._events.clear()
+
+    def _write_row(self, id: int, row: tuple[Instance, AppSpec] | None) -> tuple[int, AppSpec] | None:
+        execute = self.connection.execute
+        known = self._specs.get(id)
+        if row is None:
+            execute("DELETE FROM instances WHERE id = ?", (id,))
+            self._drop_unused_spec(known)
+            return None
+        instance, spec = row
+        entry = known if known is not None and known[1] is spec else self._put_spec(spec)
+        execute(
+            "INSERT INTO instances(id, app, namespace, state, spec_id) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT(id) DO UPDATE SET app=excluded.app, namespace=excluded.namespace, state=excluded.state,"
+            " spec_id=excluded.spec_id",
+            (id, spec.name, spec.namespace, _instance_json.encode(instance), entry[0]),
+        )
+        if known is not None and known is not entry:
+            self._drop_unused_spec(known)
+        return entry
+
+    def _put_spec(self, spec: AppSpec) -> tuple[int, AppSpec]:
+        # Instances of one app share one row: the very same object means the very same row.
+        shared = self._shared.get(id(spec))
+        if shared is not None:
+            return shared
+        body = msgspec.json.encode(spec)
+        cursor = self.connection.execute(
+            "INSERT INTO specs(app, body, created) VALUES (?, ?, ?)", (spec.name, body, self._clock.now())
+        )
+        assert cursor.lastrowid is not None
+        entry = self._shared[id(spec)] = (cursor.lastrowid, spec)
+        return entry
+
+    def _drop_unused_spec(self, known: tuple[int, AppSpec] | None) -> None:
+        if known is not None:
+            self.connection.execute(
+                "DELETE FROM specs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM instances WHERE spec_id = ?)",
+                (known[0], known[0]),
+            )
+
+    def _prune(self, added: int) -> None:
+        self._since_prune += added
+        if self._since_prune >= _PRUNE_EVERY:
+            self._since_prune = 0
+            self.connection.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (KEEP_EVENTS,))
+
+    def _note_degraded(self, reason: str) -> None:
+        if len(self._events) > KEEP_EVENTS:
+            del self._events[:-KEEP_EVENTS]
+        if not self.degraded:
+            log.error("the ledger cannot be written (%s); supervision goes on and it will be tried again", reason)
+        self.degraded = reason
+
+    # --- the second copy -------------------------------------------------------------------------------------------
+
+    def write_snapshot(self) -> None:
+        """Write state.json, if what is wanted has changed since the last time."""
+        if not self._snapshot_due or self.degraded:
+            return
+        rows = [row for row in self._all_rows() if row is not None]
+        path = snapshot_path(self._home)
+        temporary = f"{path}.new"
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb") as file:
+                file.write(msgspec.json.encode(Snapshot(rows)))
+            os.replace(temporary, path)
+        except OSError as error:
+            log.warning("cannot write %s: %s", path, error.strerror)
+            return
+        self._snapshot_due = False
+
+    def _all_rows(self) -> list[tuple[Instance, AppSpec] | None]:
+        rows = self.connection.execute("SELECT id, state FROM instances ORDER BY id").fetchall()
+        return [(_read_instance.decode(state), self._specs[id][1]) for id, state in rows if id in self._specs]
+
+
+def snapshot_path(home: Home) -> str:
+    """Where the second copy lies."""
+    return home.path + "/state.json"
+
+
+def read_snapshot(home: Home) -> list[tuple[Instance, AppSpec]]:
+    """The second copy; empty when there is none or it cannot be read either."""
+    try:
+        with open(snapshot_path(home), "rb") as file:
+            return msgspec.json.decode(file.read(), type=Snapshot).rows
+    except (OSError, msgspec.MsgspecError) as error:
+        log.warning("no usable second copy of the ledger: %s", error)
+        return []

@@ -1,0 +1,125 @@
+"""Starting several instances in the order of their dependencies, and bringing back what a former daemon left wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rota.daemon.supervisor import has_started, is_idle, is_settled_up
+from rota.errors import SpecError
+from rota.process.state import Down, Failed, Ready
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rota.daemon.entry import Entry
+    from rota.daemon.world import World
+    from rota.process.spec import AppSpec
+
+SLICE = 10
+"""Spawns per turn of the loop: each one blocks it for a quarter of a millisecond or more."""
+
+
+def check_dependencies(specs: Iterable[AppSpec], known: Iterable[str]) -> None:
+    """Refuse circles and names nobody has.
+
+    Raises:
+        SpecError: with the app and the circle or the missing name.
+    """
+    wants = {spec.name: spec.depends_on for spec in specs}
+    available = set(wants) | set(known)
+    for name, needed in wants.items():
+        for other in needed:
+            if other not in available:
+                raise SpecError(
+                    f"{name} depends on {other}, which does not exist", "correct depends_on", key="depends_on"
+                )
+    for name in wants:
+        circle = _circle(name, wants, ())
+        if circle:
+            raise SpecError(f"apps wait for each other: {' -> '.join(circle)}", "break the circle", key="depends_on")
+
+
+def _circle(name: str, wants: dict[str, tuple[str, ...]], path: tuple[str, ...]) -> tuple[str, ...]:
+    if name in path:
+        return (*path[path.index(name) :], name)
+    for other in wants.get(name, ()):
+        found = _circle(other, wants, (*path, name))
+        if found:
+            return found
+    return ()
+
+
+async def start_in_order(world: World, entries: Sequence[Entry], why: str, *, fresh: bool = True) -> list[Entry]:
+    """Want these up, each once what it depends on is ready. Returns those held back because a dependency failed."""
+    free = [entry for entry in entries if not entry.spec.depends_on]
+    await _want_up(world, free, why, fresh=fresh)
+    held: list[Entry] = []
+    waiting = [entry for entry in entries if entry.spec.depends_on]
+
+    async def after_dependencies(entry: Entry) -> None:
+        if await _dependencies_ready(world, entry):
+            world.supervisor.want([entry.id], "up", why, fresh=fresh)
+        else:
+            held.append(entry)
+
+    if waiting:
+        async with asyncio.TaskGroup() as group:
+            for entry in waiting:
+                group.create_task(after_dependencies(entry))
+    return held
+
+
+async def _want_up(world: World, entries: Sequence[Entry], why: str, *, fresh: bool) -> None:
+    for number, entry in enumerate(entries):
+        if number and number % SLICE == 0:
+            await asyncio.sleep(0)
+        world.supervisor.want([entry.id], "up", why, fresh=fresh)
+
+
+async def _dependencies_ready(world: World, entry: Entry) -> bool:
+    supervisor = world.supervisor
+    needed = [other for other in supervisor.entries.values() if other.name in entry.spec.depends_on]
+
+    def met(other: Entry) -> bool:
+        actual = other.instance.actual
+        return isinstance(actual, Ready | Failed) or (isinstance(actual, Down) and other.instance.gen > 0)
+
+    await supervisor.settled([other.id for other in needed], met)
+    return all(dependency_met(other) for other in needed)
+
+
+def dependency_met(other: Entry) -> bool:
+    """A service must be ready; a job or one-off must have succeeded (or be running ready)."""
+    actual = other.instance.actual
+    if isinstance(actual, Ready):
+        return True
+    last = other.instance.last_exit
+    return isinstance(actual, Down) and last is not None and last.code == 0
+
+
+async def wait_up(world: World, ids: Iterable[int]) -> None:
+    """Until each start came out: spawned, and ready where readiness is gated."""
+    ids = list(ids)
+
+    def done(entry: Entry) -> bool:
+        gated = entry.spec.wait_ready or entry.spec.ready is not None
+        return is_settled_up(entry) if gated else has_started(entry)
+
+    await world.supervisor.settled(ids, done)
+
+
+async def stop_all(world: World, why: str) -> None:
+    """End everything; what was wanted stays wanted."""
+    supervisor = world.supervisor
+    supervisor.want(list(supervisor.entries), "suspend", why)
+    await supervisor.settled(list(supervisor.entries), is_idle)
+
+
+def left_wanted(world: World) -> list[Entry]:
+    """Instances that should be up and are down: the daemon, or the machine, was shut down in between."""
+    return [
+        entry
+        for _, entry in sorted(world.supervisor.entries.items())
+        if entry.instance.desired == "up" and isinstance(entry.instance.actual, Down)
+    ]

@@ -1,0 +1,211 @@
+"""The daemon, put together: lock, log, ledger, keeper, supervisor, adoption, server. Then it waits to be told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal as signals
+import sys
+
+from rota.clock import SystemClock
+from rota.daemon import spawn
+from rota.daemon.adopt import Adoption
+from rota.daemon.bus import Bus
+from rota.daemon.descent import Reapers
+from rota.daemon.exits import ExitWatch
+from rota.daemon.gates import Gates
+from rota.daemon.keeperlink import Inheritance, KeeperLink
+from rota.daemon.lifecycle import left_wanted, start_in_order, stop_all
+from rota.daemon.logfile import OwnLog
+from rota.daemon.perform import Effects
+from rota.daemon.recovery import open_ledger
+from rota.daemon.server import Server
+from rota.daemon.settings import Settings
+from rota.daemon.streams import Streams
+from rota.daemon.succession import become_keeper
+from rota.daemon.supervisor import Supervisor
+from rota.daemon.verbs.table import HANDLERS
+from rota.daemon.world import World
+from rota.errors import RotaError
+from rota.home import Home
+from rota.keeper.launch import take_lock
+from rota.keeper.protocol import KEEPER_FD, LOCK_FD, PERMANENT
+from rota.logs.files import LogFiles
+from rota.logs.pump import LogPump
+from rota.version import __version__
+
+log = logging.getLogger("rota")
+
+HOUSEKEEPING = 1.0
+"""Seconds between retries of a ledger that could not be written, and writes of its second copy."""
+
+
+def main(argv: list[str]) -> int:
+    """Run until told to end. Returns the exit code: PERMANENT when starting again would not help."""
+    home = Home(argv[0])
+    clock = SystemClock()
+    files = LogFiles(wall=clock.now, monotonic=clock.monotonic, report=lambda text: log.error("%s", text))
+    try:
+        home.ensure()
+        lock = _own_the_home(home)
+    except RotaError as error:
+        print(f"rota daemon: {error.message}", file=sys.stderr)
+        return PERMANENT
+    settings = Settings(home)
+    _log_to(files, home, settings)
+    spawn.raise_nofile()
+    keeper = KeeperLink(_take_fd(KEEPER_FD))
+    inheritance = keeper.inherit()
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(Daemon(home, clock, files, settings, keeper, lock).run(inheritance))
+    except RotaError as error:
+        log.error("cannot start: %s%s", error.message, f" ({error.hint})" if error.hint else "")
+        return PERMANENT
+
+
+class Daemon:
+    """What main puts together."""
+
+    def __init__(
+        self, home: Home, clock: SystemClock, files: LogFiles, settings: Settings, keeper: KeeperLink, lock: int
+    ) -> None:
+        self.home, self.clock, self.files, self.settings = home, clock, files, settings
+        self.keeper, self.lock = keeper, lock
+
+    async def run(self, inheritance: Inheritance) -> int:
+        """Everything, from adoption to the last byte."""
+        loop = asyncio.get_running_loop()
+        ledger, rows = open_ledger(self.home, self.clock)
+        supervisor = Supervisor(ledger, self.clock)
+        pump = LogPump(loop, self.files)
+        self.world = world = World(
+            home=self.home,
+            home_id=self.home.runtime_dir.rpartition("-")[2],
+            run_dir=self.home.runtime_dir,
+            clock=self.clock,
+            loop=loop,
+            ledger=ledger,
+            keeper=self.keeper,
+            settings=self.settings,
+            streams=Streams(self.home, self.settings, self.files, pump),
+            bus=Bus(),
+            supervisor=supervisor,
+            started=self.clock.now(),
+            cpus=len(os.sched_getaffinity(0)),
+        )
+        self.exits = ExitWatch(loop, self.clock, supervisor, self.keeper)
+        reapers = Reapers(os.getppid() if self.keeper.alive else None, set())
+        self.effects = Effects(world, self.exits, Gates(world), reapers)
+        supervisor.performer = self.effects
+        for instance, spec in rows:
+            supervisor.adopt(instance, spec)
+        report = Adoption(world, self.effects, inheritance).run()
+        self.keeper.watch(loop, self.exits.keeper_says, lambda: become_keeper(world, self.lock))
+        self.server = Server(world, HANDLERS)
+        world.end = self._end
+        await self.server.start()
+        _write_pid(self.home)
+        log.info(
+            "rota %s up, pid %d: %d instances, %d running, %d ended meanwhile (%d with unknown exit code)",
+            *(__version__, os.getpid(), len(rows), report.running, report.ended + report.unknown, report.unknown),
+        )
+        return await self._serve()
+
+    async def _serve(self) -> int:
+        self._ending: asyncio.Future[int] = self.world.loop.create_future()
+        for number in (signals.SIGTERM, signals.SIGINT, signals.SIGQUIT):
+            self.world.loop.add_signal_handler(number, self._end, 0)
+        self.world.loop.add_signal_handler(signals.SIGUSR2, self.files.reopen)
+        self.world.loop.add_signal_handler(signals.SIGHUP, lambda: None)
+        background = [self.world.loop.create_task(task) for task in (self._housekeeping(), self._bring_back())]
+        try:
+            code = await self._ending
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+        await self._leave(code)
+        return code
+
+    def _end(self, code: int = 0) -> None:
+        if not self._ending.done():
+            self._ending.set_result(code)
+
+    async def _bring_back(self) -> None:
+        wanted = left_wanted(self.world)
+        if wanted:
+            log.info("bringing back %d instances that were running", len(wanted))
+            await start_in_order(self.world, wanted, "rota came back")
+
+    async def _housekeeping(self) -> None:
+        while True:
+            await self.clock.sleep(HOUSEKEEPING)
+            self.world.ledger.flush()
+            self.world.ledger.write_snapshot()
+
+    async def _leave(self, code: int) -> None:
+        """Everything stops, stays wanted, and is written down; then the keeper is told."""
+        log.info("ending")
+        self.world.supervisor.closing = True
+        await stop_all(self.world, "rota was shut down")
+        await asyncio.sleep(0)  # what was released is let go of in the next turn
+        await self.effects.finish()
+        await self.server.stop()
+        self.world.ledger.close()
+        for path in (self.home.pid,):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        self.keeper.bye(code)
+        log.info("ended")
+        self.files.close()
+
+
+def _own_the_home(home: Home) -> int:
+    """The lock the keeper handed on, or our own when there is no keeper.
+
+    Raises:
+        NotPermitted: another daemon owns the home.
+    """
+    handed = _take_fd(LOCK_FD)
+    if handed is not None:
+        return handed
+    lock = take_lock(home)
+    if lock is None:
+        from rota.errors import NotPermitted
+
+        raise NotPermitted(f"another rota daemon owns {home.path}", "talk to that one, or use another ROTA_HOME")
+    return lock
+
+
+def _take_fd(name: str) -> int | None:
+    """A descriptor handed over by number in the environment; children must not inherit it."""
+    text = os.environ.pop(name, "")
+    if not text.isdigit():
+        return None
+    fd = int(text)
+    try:
+        os.set_inheritable(fd, False)
+    except OSError:
+        return None
+    return fd
+
+
+def _log_to(files: LogFiles, home: Home, settings: Settings) -> None:
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.handlers[:] = [OwnLog(files, files.open(home.log, settings.rotation, group="rota"))]
+    logging.raiseExceptions = False
+
+
+def _write_pid(home: Home) -> None:
+    temporary = f"{home.pid}.{os.getpid()}"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+        os.replace(temporary, home.pid)
+    except OSError as error:
+        log.warning("cannot write %s: %s", home.pid, error.strerror)

@@ -1,0 +1,292 @@
+"""Effects become facts: spawns, signals, timers, sweeps. Owns nothing but the way; what it learns goes back as events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal as signals
+from typing import TYPE_CHECKING
+
+from rota.daemon import spawn
+from rota.daemon.picture import record_of
+from rota.daemon.tree import Tree
+from rota.errors import RotaError, SpawnFailed
+from rota.process import environ, events
+from rota.process.effects import Announce, ArmTimer, AskToStop, CancelTimer, Effect, Forget, Kill, Spawn, Sweep
+from rota.process.paths import pid_path
+from rota.process.state import Stopping
+from rota.wire.messages import ProcessEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rota.daemon.descent import Reapers
+    from rota.daemon.entry import Entry
+    from rota.daemon.exits import ExitWatch
+    from rota.daemon.gates import Gates
+    from rota.daemon.spawn import Child
+    from rota.daemon.world import World
+    from rota.process.events import TimerName
+    from rota.process.spec import AppSpec
+
+log = logging.getLogger("rota.supervisor")
+
+LOUD = frozenset({"restart overlimit", "spawn failed", "unkillable", "unhealthy", "not ready"})
+
+
+class Effects:
+    """The performer of the supervisor's effects."""
+
+    def __init__(self, world: World, exits: ExitWatch, gates: Gates, reapers: Reapers) -> None:
+        self._world, self._exits, self._gates, self._reapers = world, exits, gates, reapers
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.listeners: list[Callable[[Entry, Announce], None]] = []
+        """Called with every announcement: the crontab learns here how runs end."""
+
+    def perform(self, entry: Entry, effect: Effect) -> None:
+        """One effect, now."""
+        match effect:
+            case Spawn():
+                self._spawn(entry)
+            case AskToStop():
+                self._ask_to_stop(entry)
+            case Kill():
+                self._kill(entry)
+            case Sweep():
+                self._sweep(entry)
+            case ArmTimer():
+                self._arm(entry, effect)
+            case CancelTimer():
+                self._cancel(entry, effect.timer)
+            case Announce():
+                self._announce(entry, effect)
+            case Forget():
+                self._forget(entry)
+
+    async def finish(self) -> None:
+        """Wait for what is under way; at the daemon's own end."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- starting --------------------------------------------------------------------------------------------------
+
+    def _spawn(self, entry: Entry) -> None:
+        self.release(entry)
+        world, gen = self._world, entry.instance.gen
+        try:
+            order = self._order(entry, gen)
+            child = spawn.spawn(order, world.keeper.deposit)
+        except SpawnFailed as failed:
+            world.supervisor.handle(entry.id, events.SpawnFailed(gen, failed.message, failed.temporary))
+            return
+        except (RotaError, OSError, ValueError) as failed:
+            reason = failed.message if isinstance(failed, RotaError) else str(failed)
+            world.supervisor.handle(entry.id, events.SpawnFailed(gen, reason))
+            return
+        self.take(entry, child)
+        gated = entry.spec.wait_ready or entry.spec.ready is not None
+        world.supervisor.handle(entry.id, events.Spawned(gen, child.process, gated))
+        world.loop.call_soon(write_pid_file, pid_path(entry.spec, entry.id, world.home.pids), child.process.pid)
+
+    def _order(self, entry: Entry, gen: int) -> spawn.Order:
+        world = self._world
+        record = record_of(world, entry)
+        extra = {"ROTA_DB": world.home.db}
+        for name, value in world.settings.section(entry.name).items():
+            if not isinstance(value, dict):
+                extra[name] = str(value)
+        if world.notify_path:
+            extra["NOTIFY_SOCKET"] = world.notify_path
+        env = environ.build(record, home=world.home.path, home_id=world.home_id, gen=gen, extra=extra)
+        return spawn.Order(entry.id, gen, entry.spec, env, world.run_dir, ipc=wants_ipc(entry.spec))
+
+    def take(self, entry: Entry, child: Child) -> None:
+        """A process is there, new or adopted: watch it, drain it, listen to it."""
+        self._hold(entry, child, child.pidfd)
+        self._mains.add(child.process.pid)
+        self._exits.watch(entry.id, child)
+        self._gates.open(entry, child)
+
+    def take_dead(self, entry: Entry, child: Child) -> None:
+        """A process that ended while no daemon was there: its output is still to be fetched, its tree to be swept."""
+        self._hold(entry, child, None)
+
+    def _hold(self, entry: Entry, child: Child, pidfd: int | None) -> None:
+        entry.child = child
+        entry.tree = Tree(child.process, self._marker(entry, child.gen), self._reapers, pidfd)
+        entry.outputs = self._world.streams.open(entry.id, entry.spec, child.fds)
+
+    def _marker(self, entry: Entry, gen: int) -> bytes:
+        return f"{environ.MARKER}={environ.marker(self._world.home_id, entry.id, gen)}".encode()
+
+    @property
+    def _mains(self) -> set[int]:
+        mains = self._reapers.mains
+        assert isinstance(mains, set)
+        return mains
+
+    # --- ending ----------------------------------------------------------------------------------------------------
+
+    def _ask_to_stop(self, entry: Entry) -> None:
+        if entry.child is None or entry.tree is None:
+            return
+        stop = entry.spec.stop
+        if stop.with_message and entry.channel is not None and entry.channel.send("shutdown"):
+            return
+        number = signal_number(stop.signal)
+        if stop.tree:
+            refused = entry.tree.signal(number)
+            if refused:
+                log.warning("%s: %d processes may not be signalled (another user's)", entry.name, len(refused))
+        else:
+            signals.pidfd_send_signal(entry.child.pidfd, number)
+
+    def _kill(self, entry: Entry) -> None:
+        if entry.tree is None:
+            return
+        log.warning("%s (%d): still there after kill_timeout, sending SIGKILL", entry.name, entry.id)
+        entry.tree.kill()
+
+    def _sweep(self, entry: Entry) -> None:
+        """The main process is gone. Usually nothing is left, and that is known within a fraction of a millisecond."""
+        gen, child, tree = entry.instance.gen, entry.child, entry.tree
+        self._gates.close(entry)
+        if child is not None:
+            self._exits.reap(child)
+            self._mains.discard(child.process.pid)
+        if tree is None or not tree.anything_left():
+            self._world.supervisor.handle(entry.id, events.TreeGone(gen))
+            return
+        if isinstance(entry.instance.actual, Stopping) and entry.instance.actual.then == "policy":
+            log.warning("%s (%d): its main process is gone, ending what it left behind", entry.name, entry.id)
+            tree.signal(signal_number(entry.spec.stop.signal))
+        self._background(self._until_gone(entry, gen, tree))
+
+    async def _until_gone(self, entry: Entry, gen: int, tree: Tree) -> None:
+        await tree.gone()
+        self._world.supervisor.handle(entry.id, events.TreeGone(gen))
+
+    def release(self, entry: Entry) -> None:
+        """Close what belonged to a process that is gone with its whole tree."""
+        child, outputs = entry.child, entry.outputs
+        if child is None:
+            return
+        entry.child = entry.tree = entry.outputs = None
+        self._gates.close(entry)
+        self._exits.unwatch(child)
+        self._mains.discard(child.process.pid)
+        # The replacement comes first; the last output of the old one is drained right after.
+        self._world.loop.call_soon(self._let_go, entry.id, child, outputs)
+
+    def _let_go(self, id: int, child: Child, outputs: object) -> None:
+        from rota.daemon.streams import Outputs
+
+        world = self._world
+        if isinstance(outputs, Outputs):
+            outputs.close()
+        os.close(child.pidfd)
+        if child.ipc is not None:
+            child.ipc.close()
+        world.keeper.deposit(spawn.kept_key(id, child.gen), [])
+        spawn.remove_fifos(world.run_dir, id, child.gen)
+
+    def _forget(self, entry: Entry) -> None:
+        world = self._world
+        for name in list(entry.timers):
+            self._cancel(entry, name)
+        self.release(entry)
+        for close in entry.closers:
+            close()
+        with contextlib.suppress(OSError):
+            os.unlink(pid_path(entry.spec, entry.id, world.home.pids))
+        world.supervisor.forget(entry)
+
+    # --- what a former daemon left half-done ---
+
+    def resume_timer(self, entry: Entry, timer: TimerName, seconds: float) -> None:
+        """Arm a timer again."""
+        self._arm(entry, ArmTimer(timer, seconds, entry.instance.gen))
+
+    def ask_again(self, entry: Entry) -> None:
+        """The stop may have been written down and not yet sent."""
+        self._ask_to_stop(entry)
+
+    def resume_sweep(self, entry: Entry) -> None:
+        """The main process was gone already, its tree perhaps not."""
+        self.resume_timer(entry, "kill", max(entry.spec.stop.kill_timeout, 0.0))
+        self._world.loop.call_soon(self._sweep, entry)
+
+    # --- timers and news -------------------------------------------------------------------------------------------
+
+    def _arm(self, entry: Entry, effect: ArmTimer) -> None:
+        self._cancel(entry, effect.timer)
+        event = events.TimerFired(effect.timer, effect.gen)
+        entry.timers[effect.timer] = self._world.loop.call_later(
+            max(effect.seconds, 0.0), self._fire, entry, effect.timer, event
+        )
+
+    def _fire(self, entry: Entry, timer: str, event: events.TimerFired) -> None:
+        entry.timers.pop(timer, None)
+        self._world.supervisor.handle(entry.id, event)
+
+    def _cancel(self, entry: Entry, timer: str) -> None:
+        handle = entry.timers.pop(timer, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _announce(self, entry: Entry, effect: Announce) -> None:
+        world = self._world
+        world.ledger.event(entry.id, entry.name, effect.event, effect.detail)
+        level = logging.ERROR if effect.event in LOUD else logging.INFO
+        log.log(
+            level, "App [%s:%d] %s%s", entry.name, entry.id, effect.event, f" ({effect.detail})" * bool(effect.detail)
+        )
+        world.bus.publish(ProcessEvent(world.clock.now(), effect.event, entry.id, entry.name, effect.detail))
+        if effect.event in ("exit", "stop", "delete"):
+            with contextlib.suppress(OSError):
+                os.unlink(pid_path(entry.spec, entry.id, world.home.pids))
+        for listener in self.listeners:
+            listener(entry, effect)
+
+    def _background(self, coroutine: object) -> None:
+        assert asyncio.iscoroutine(coroutine)
+        task = self._world.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # A broken invariant of ours: end loudly, the keeper starts us again and holds everything meanwhile.
+            raise SystemExit(70) from task.exception()
+
+
+def signal_number(name: str) -> int:
+    """15 for "SIGTERM", "TERM" or "15"."""
+    if name.isdigit():
+        return int(name)
+    word = name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
+    return int(signals.Signals[word])
+
+
+def wants_ipc(spec: AppSpec) -> bool:
+    """Whether the process gets Node's IPC channel: Node and Bun always, others when something needs it.
+
+    Not everybody: a program that starts Node children of its own would hand them a channel number that is not theirs.
+    """
+    program = os.path.basename(spec.command()[0]).partition("@")[0]
+    return program in ("node", "nodejs", "bun") or spec.wait_ready or spec.stop.with_message
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """For scripts that look; rota itself never reads one back."""
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="ascii") as file:
+            file.write(f"{pid}\n")
+    except OSError as error:
+        log.warning("cannot write %s: %s", path, error.strerror)

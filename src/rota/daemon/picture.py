@@ -1,0 +1,68 @@
+"""One immutable picture of an instance, for everybody outside the supervisor."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rota.process.paths import log_paths, pid_path
+from rota.process.record import Record, Usage
+from rota.process.spec import resolved_instances
+from rota.wire.messages import LogSource
+
+if TYPE_CHECKING:
+    from rota.daemon.entry import Entry
+    from rota.daemon.world import World
+
+NOTHING = Usage()
+
+
+def record_of(world: World, entry: Entry) -> Record:
+    """The picture as of now."""
+    spec, told = entry.spec, entry.told
+    out, error, combined = log_paths(spec, entry.id, world.home.logs)
+    return Record(
+        instance=entry.instance,
+        spec=spec,
+        usage=world.usage(entry) if entry.child is not None else NOTHING,
+        out_path=out,
+        error_path=error,
+        log_path=combined,
+        pid_path=pid_path(spec, entry.id, world.home.pids),
+        username=user_name(spec.uid),
+        exec_mode=spec.exec_mode,
+        instances=resolved_instances(spec.instances, world.cpus),
+        node_version=told.node_version,
+        actions=tuple(told.actions),
+        metrics=told.metrics,
+        options=told.options,
+        watching=entry.watching,
+        run=world.run_summary(entry) if spec.job is not None else None,
+        now=world.clock.now(),
+    )
+
+
+def records(world: World) -> list[Record]:
+    """All of them, by id."""
+    world.sample()
+    return [record_of(world, entry) for _, entry in sorted(world.supervisor.entries.items())]
+
+
+def log_source(world: World, entry: Entry) -> LogSource:
+    """Where its output lies."""
+    out, error, combined = log_paths(entry.spec, entry.id, world.home.logs)
+    return LogSource(entry.id, entry.name, entry.spec.namespace, out, error, combined, running=entry.child is not None)
+
+
+@lru_cache(maxsize=64)
+def user_name(uid: str) -> str:
+    """The user a spec asks for, or our own, by name where there is one."""
+    if uid and not uid.isdigit():
+        return uid
+    number = int(uid) if uid else os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

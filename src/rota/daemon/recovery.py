@@ -1,0 +1,51 @@
+"""Open the ledger whatever state the file is in: a damaged one is moved aside and rebuilt from the second copy."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from rota.daemon.ledger import Ledger, read_snapshot
+from rota.errors import StoreDamaged
+from rota.stores.database import damage
+
+if TYPE_CHECKING:
+    from rota.clock import Clock
+    from rota.home import Home
+    from rota.process.spec import AppSpec
+    from rota.process.state import Instance
+
+log = logging.getLogger("rota.ledger")
+
+
+def open_ledger(home: Home, clock: Clock) -> tuple[Ledger, list[tuple[Instance, AppSpec]]]:
+    """The ledger and its rows.
+
+    Raises:
+        StoreUnavailable: it cannot be opened for a reason that moving it aside would not mend.
+    """
+    try:
+        ledger = Ledger(home, clock)
+    except StoreDamaged as error:
+        return _rebuild(home, clock, error.message)
+    try:
+        return ledger, ledger.load()
+    except (sqlite3.DatabaseError, ValueError) as error:
+        found = damage(ledger.connection)
+        ledger.connection.close()
+        return _rebuild(home, clock, "; ".join(found[:2]) or str(error))
+
+
+def _rebuild(home: Home, clock: Clock, why: str) -> tuple[Ledger, list[tuple[Instance, AppSpec]]]:
+    aside = f"{home.db}.damaged-{int(clock.now())}"
+    for suffix in ("", "-wal", "-shm"):
+        if os.path.exists(home.db + suffix):
+            os.replace(home.db + suffix, aside + suffix)
+    rows = read_snapshot(home)
+    log.error("the ledger was damaged (%s): moved to %s, %d instances restored from state.json", why, aside, len(rows))
+    ledger = Ledger(home, clock)
+    ledger.save_many(rows)
+    ledger.event(None, "rota", "ledger damaged", f"{why}; kept as {os.path.basename(aside)}")
+    return ledger, rows

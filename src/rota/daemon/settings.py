@@ -1,0 +1,92 @@
+"""What `rota set` stored (conf.json), and the policies that follow from it. Read at start and on request; owned by World."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rota.errors import SpecError
+from rota.logs.rotation import RotationPolicy, daily, policy_from_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rota.home import Home
+    from rota.process.spec import LogSpec
+
+log = logging.getLogger("rota.settings")
+
+ROTATION_SECTIONS = ("pm2-logrotate", "rota-logrotate", "logrotate")
+
+
+class Settings:
+    """The settings file, as last read."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._conf: dict[str, Any] = {}
+        self.rotation = RotationPolicy()
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the file again; what cannot be understood is logged and the former value stays."""
+        try:
+            with open(self._home.conf, "rb") as file:
+                conf = msgspec.json.decode(file.read())
+        except FileNotFoundError:
+            conf = {}
+        except (OSError, msgspec.DecodeError) as error:
+            log.error("%s cannot be read (%s); the settings stay as they were", self._home.conf, error)
+            return
+        self._conf = conf if isinstance(conf, dict) else {}
+        given: dict[str, object] = {}
+        for section in ROTATION_SECTIONS:
+            values = self._conf.get(section)
+            if isinstance(values, dict):
+                given.update(values)
+        try:
+            self.rotation = policy_from_settings(given, cron_instants) if given else RotationPolicy()
+        except SpecError as error:
+            log.error("log rotation settings: %s; the former ones stay", error)
+
+    def section(self, name: str) -> dict[str, Any]:
+        """The values stored under a name; for an app, environment that its processes get."""
+        values = self._conf.get(name)
+        return values if isinstance(values, dict) else {}
+
+    def policy(self, logs: LogSpec) -> RotationPolicy:
+        """The rotation of one app: the home's settings, overlaid by the app's own."""
+        policy = self.rotation
+        if logs.max_size is not None:
+            policy = replace(policy, max_size=logs.max_size)
+        if logs.keep is not None:
+            policy = replace(policy, keep=logs.keep)
+        if logs.compress is not None:
+            policy = replace(policy, compress=logs.compress)
+        if logs.max_total is not None:
+            policy = replace(policy, max_total=logs.max_total)
+        if logs.rotate_cron is not None:
+            next_time = cron_instants(logs.rotate_cron, policy.tz) if logs.rotate_cron else None
+            policy = replace(policy, next_time=next_time)
+        return policy
+
+
+def cron_instants(expression: str, tz: str | None) -> Callable[[float], float | None]:
+    """Due times of a cron expression as seconds since the epoch."""
+    if expression.strip() == "0 0 * * *" and tz is None:
+        return daily()
+    from datetime import UTC, datetime
+
+    from rota.clock import local_zone
+    from rota.timing.cron import Cron
+
+    cron = Cron(expression, tz=tz or local_zone())
+
+    def after(instant: float) -> float | None:
+        due = cron.next(datetime.fromtimestamp(instant, UTC))
+        return None if due is None else due.timestamp()
+
+    return after

@@ -1,0 +1,176 @@
+"""The one owner of instance state: event -> step -> ledger -> effects. Every change of every instance goes through `handle`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from rota.daemon.entry import Entry, Waiter
+from rota.process.events import Wanted
+from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting, process_of
+from rota.process.step import step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rota.clock import Clock
+    from rota.daemon.ledger import Ledger
+    from rota.process.effects import Effect
+    from rota.process.events import Event, Want
+    from rota.process.spec import AppSpec
+
+log = logging.getLogger("rota.supervisor")
+
+
+class Performer(Protocol):
+    """Turns effects into facts; answers with events, through `Supervisor.handle`."""
+
+    def perform(self, entry: Entry, effect: Effect) -> None: ...
+
+    def release(self, entry: Entry) -> None:
+        """The process and its tree are gone: let go of everything that hung on them."""
+        ...
+
+
+class Supervisor:
+    """Instances by id, and the only way to change them."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.performer: Performer
+        self._ledger = ledger
+        self._clock = clock
+        self._queue: deque[tuple[int, Event]] = deque()
+        self._busy = False
+        self.closing = False
+        """Set when the daemon leaves: exits are recorded, nothing is started."""
+
+    # --- instances -------------------------------------------------------------------------------------------------
+
+    def adopt(self, instance: Instance, spec: AppSpec) -> Entry:
+        """Take in a row of the ledger."""
+        entry = self.entries[instance.id] = Entry(instance, spec)
+        return entry
+
+    def create(self, specs: Iterable[AppSpec]) -> list[Entry]:
+        """New instances, stopped, in one write. One spec object per copy wanted."""
+        created: list[Entry] = []
+        next_id = max(self.entries, default=-1) + 1
+        for spec in specs:
+            instance = Instance(
+                id=next_id,
+                app=spec.name,
+                number=self._free_number(spec.name),
+                unique_id=str(uuid.uuid4()),
+                created=self._clock.now(),
+            )
+            created.append(self.adopt(instance, spec))
+            next_id += 1
+        self._ledger.save_many([(entry.instance, entry.spec) for entry in created])
+        return created
+
+    def _free_number(self, name: str) -> int:
+        taken = {entry.instance.number for entry in self.entries.values() if entry.name == name}
+        number = 0
+        while number in taken:
+            number += 1
+        return number
+
+    def respec(self, entry: Entry, spec: AppSpec) -> None:
+        """Give an instance a new specification; its process, if any, keeps running as it is."""
+        entry.spec = spec
+        self._ledger.save(entry.instance, spec)
+
+    def reset(self, entry: Entry) -> None:
+        """Counters back to zero."""
+        from msgspec.structs import replace
+
+        entry.instance = replace(entry.instance, restarts=0, unstable=0, delay=0.0, created=self._clock.now())
+        self._ledger.save(entry.instance, entry.spec)
+
+    def forget(self, entry: Entry) -> None:
+        """Remove the row. Called by the performer of Forget."""
+        self.entries.pop(entry.id, None)
+        self._ledger.delete(entry.id)
+        for waiter in list(entry.waiters):
+            waiter.look(entry, gone=True)
+
+    # --- change ----------------------------------------------------------------------------------------------------
+
+    def want(self, ids: Iterable[int], want: Want, why: str = "", *, fresh: bool = True) -> None:
+        """Ask for something; the answer is in the state, see `settled`."""
+        for id in list(ids):
+            self.handle(id, Wanted(want, why, fresh))
+
+    def handle(self, id: int, event: Event) -> None:
+        """Take one event. Effects may cause further events at once; they are taken in order, none inside another."""
+        self._queue.append((id, event))
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._queue:
+                self._take(*self._queue.popleft())
+        finally:
+            self._busy = False
+
+    def _take(self, id: int, event: Event) -> None:
+        entry = self.entries.get(id)
+        if entry is None:
+            return
+        before = entry.instance
+        after, effects = step(entry.spec, before, event, self._clock.now())
+        if after is not before:
+            entry.instance = after
+            self._ledger.save(after, entry.spec)
+        for effect in effects:
+            self.performer.perform(entry, effect)
+        if after.actual is not before.actual:
+            self._settle(entry)
+
+    def _settle(self, entry: Entry) -> None:
+        idle = isinstance(entry.instance.actual, Down | Failed | Backoff)
+        if idle and entry.child is not None and process_of(entry.instance.actual) is None:
+            self.performer.release(entry)
+        for waiter in list(entry.waiters):
+            waiter.look(entry)
+
+    # --- waiting for facts -----------------------------------------------------------------------------------------
+
+    async def settled(
+        self,
+        ids: Iterable[int],
+        done: Callable[[Entry], bool],
+        progress: Callable[[set[int]], None] | None = None,
+    ) -> None:
+        """Return when `done` holds for every one of these instances, or they are forgotten."""
+        pending = {id for id in ids if id in self.entries and not done(self.entries[id])}
+        if not pending:
+            return
+        waiter = Waiter(done, pending, asyncio.get_running_loop().create_future(), progress)
+        watched = [self.entries[id] for id in pending]
+        for entry in watched:
+            entry.waiters.append(waiter)
+        try:
+            await waiter.future
+        finally:
+            for entry in watched:
+                entry.waiters.remove(waiter)
+
+
+def has_started(entry: Entry) -> bool:
+    """The start came out one way or the other: running, ready, failed, or already ended."""
+    return not isinstance(entry.instance.actual, Starting)
+
+
+def is_settled_up(entry: Entry) -> bool:
+    """Ready, or it is clear that it will not be at once: failed, waiting for its next try, or ended."""
+    return isinstance(entry.instance.actual, Ready | Failed | Backoff | Down)
+
+
+def is_idle(entry: Entry) -> bool:
+    """Nothing of it runs."""
+    return isinstance(entry.instance.actual, Down | Failed | Backoff)

@@ -1,0 +1,189 @@
+"""start, stop, restart, reload and delete of instances that exist. Returns when it has happened, not when it was ordered."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from rota.daemon.lifecycle import start_in_order, wait_up
+from rota.daemon.supervisor import is_idle, is_settled_up
+from rota.daemon.verbs.progress import shown
+from rota.daemon.verbs.show import show_list
+from rota.daemon.verbs.target import find, named
+from rota.errors import TargetNotFound
+from rota.process.state import Failed, Ready, Up
+from rota.render.ids import ids_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from rota.daemon.answer import Answer
+    from rota.daemon.entry import Entry
+    from rota.daemon.server import Inbox
+    from rota.daemon.world import World
+    from rota.process.spec import AppSpec
+    from rota.wire.messages import Act, Action
+
+PARALLEL = 2
+"""PM2's concurrent actions: how many instances of a selection are restarted at a time."""
+
+ACTION_IDS = {
+    "start": "restartProcessId",
+    "stop": "stopProcessId",
+    "restart": "restartProcessId",
+    "reload": "reloadProcessId",
+    "delete": "deleteProcessId",
+}
+DOING = {
+    "start": ("starting", "not up"),
+    "stop": ("stopping", "still up"),
+    "restart": ("restarting", "not done"),
+    "reload": ("reloading", "not done"),
+    "delete": ("deleting", "still up"),
+}
+
+
+async def act(world: World, request: Act, answer: Answer, inbox: Inbox) -> None:
+    """Targets one after the other, ending at the first failure, as PM2 does."""
+    done: list[Entry] = []
+    if request.names:
+        entries = named(world, request.names)
+        if not entries and request.action not in ("stop", "delete"):
+            raise TargetNotFound("No process found", "start the file first: rota start FILE")
+        await _apply(world, request, answer, entries, "name")
+        done += entries
+    for target in request.targets:
+        selection, entries = find(world, target, request.cwd)
+        await _apply(world, request, answer, entries, selection.how)
+        done += entries
+    answer.data([entry.id for entry in done])
+    if request.action == "start" and not answer.code and done:
+        answer.say("Process successfully started")
+    if request.action != "reload":
+        show_list(world, answer)
+
+
+async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[Entry], how: str) -> None:
+    if not entries:
+        return
+    if request.action in ("restart", "reload", "start"):
+        _change(world, request, entries)
+    if request.action in ("restart", "reload") and request.shell_env is None and not request.names:
+        answer.say("Use --update-env to update environment variables", "say")
+    _announce(answer, request.action, entries, typed=how == "id")
+    await _perform(world, request.action, answer, entries, request.parallel)
+    if request.action == "stop":
+        _warn_of_cron(answer, entries)
+    _report_failures(answer, entries, request.action)
+
+
+def _announce(answer: Answer, action: Action, entries: Sequence[Entry], *, typed: bool) -> None:
+    names: dict[str, list[int]] = {}
+    for entry in entries:
+        names.setdefault(entry.name, []).append(entry.id)
+    for name, ids in names.items():
+        answer.say(f"Applying action {ACTION_IDS[action]} on app [{name}](ids: {ids_text(ids, typed)})")
+
+
+async def _perform(world: World, action: Action, answer: Answer, entries: Sequence[Entry], parallel: int) -> None:
+    doing, still = DOING[action]
+
+    def ticked(entry: Entry, left: set[int]) -> None:
+        if entry.id in left:
+            left.discard(entry.id)
+            if not isinstance(entry.instance.actual, Failed):
+                answer.say(f"[{entry.name}]({entry.id}) ✓")
+
+    async def work(left: set[int]) -> None:
+        match action:
+            case "start":
+                await start(world, entries)
+                for entry in entries:
+                    ticked(entry, left)
+            case "stop":
+                world.supervisor.want([entry.id for entry in entries], "down", "stopped by the user")
+                await _each(entries, 0, lambda entry: _until_idle(world, entry), lambda entry: ticked(entry, left))
+            case "delete":
+                world.supervisor.want([entry.id for entry in entries], "forget", "deleted by the user")
+                await _each(entries, 0, lambda entry: _until_idle(world, entry), lambda entry: ticked(entry, left))
+            case "restart" | "reload":
+                many = parallel or (1 if action == "reload" else PARALLEL)
+                await _each(entries, many, lambda entry: restart(world, entry), lambda entry: ticked(entry, left))
+
+    await shown(answer, doing, entries, still, work)
+
+
+async def _each(
+    entries: Sequence[Entry],
+    parallel: int,
+    work: Callable[[Entry], Coroutine[None, None, None]],
+    after: Callable[[Entry], None],
+) -> None:
+    """Work on all, at most `parallel` at a time (0: no bound)."""
+    gate = asyncio.Semaphore(parallel or len(entries) or 1)
+
+    async def one(entry: Entry) -> None:
+        async with gate:
+            await work(entry)
+            after(entry)
+
+    async with asyncio.TaskGroup() as group:
+        for entry in entries:
+            group.create_task(one(entry))
+
+
+async def start(world: World, entries: Sequence[Entry]) -> None:
+    """PM2's start of something known: what runs is restarted, the rest is started, in the order of dependencies."""
+    running = [entry for entry in entries if isinstance(entry.instance.actual, Ready | Up)]
+    await _each(running, PARALLEL, lambda entry: restart(world, entry), lambda entry: None)
+    idle = [entry for entry in entries if entry not in running]
+    await start_in_order(world, idle, "started by the user")
+    await wait_up(world, [entry.id for entry in idle])
+
+
+async def restart(world: World, entry: Entry, why: str = "restarted by the user") -> None:
+    """Stop and start; returns when the new process is up (ready, where that is gated) or failed."""
+    before = entry.instance.gen
+    world.supervisor.want([entry.id], "restart", why)
+
+    def done(entry: Entry) -> bool:
+        return (entry.instance.gen > before and is_settled_up(entry)) or isinstance(entry.instance.actual, Failed)
+
+    await world.supervisor.settled([entry.id], done)
+
+
+async def _until_idle(world: World, entry: Entry) -> None:
+    await world.supervisor.settled([entry.id], is_idle)
+
+
+def _change(world: World, request: Act, entries: Sequence[Entry]) -> None:
+    """Options given with the action become part of the specification; instances of an app go on sharing one."""
+    if not request.patch and request.shell_env is None and not request.toggle_watch:
+        return
+    from rota.ecosystem.patch import apply_patch
+
+    changed: dict[int, AppSpec] = {}
+    for entry in entries:
+        old = entry.spec
+        if id(old) not in changed:
+            spec = apply_patch(old, request.patch) if request.patch else old
+            if request.shell_env is not None:
+                spec = replace(spec, shell_env=request.shell_env)
+            changed[id(old)] = spec
+        world.supervisor.respec(entry, changed[id(old)])
+        if request.toggle_watch:
+            world.toggle_watch(entry)
+
+
+def _warn_of_cron(answer: Answer, entries: Sequence[Entry]) -> None:
+    for name, cron in {entry.name: entry.spec.cron_restart for entry in entries if entry.spec.cron_restart}.items():
+        answer.warn(f"App {name} stopped but CRON RESTART is still UP {cron}")
+
+
+def _report_failures(answer: Answer, entries: Sequence[Entry], action: Action) -> None:
+    for entry in entries:
+        actual = entry.instance.actual
+        if isinstance(actual, Failed) and action != "delete":
+            answer.error(f"[{entry.name}]({entry.id}) errored: {actual.reason}")

@@ -1,0 +1,69 @@
+"""list, jlist, prettylist, id, pid, and the table after an action."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota.daemon.picture import record_of, records
+from rota.daemon.verbs.target import look_up
+from rota.render.ids import ids_text, pids_text
+from rota.render.list import process_table
+
+if TYPE_CHECKING:
+    from rota.daemon.answer import Answer
+    from rota.daemon.server import Inbox
+    from rota.daemon.world import World
+    from rota.wire.messages import Find, Ids, Jlist, List, Pids
+
+
+def show_list(world: World, answer: Answer, sort: str = "") -> None:
+    """The process table, where the client wants one."""
+    if answer.render is None or answer.render.silent or not answer.render.table:
+        return
+    answer.text(process_table(records(world), answer.width, answer.colour, sort, world.clock.now()) + "\n")
+    if world.ledger.degraded:
+        answer.note(
+            f"the ledger cannot be written: {world.ledger.degraded} (supervision goes on; see {world.home.log})\n"
+        )
+
+
+async def list_apps(world: World, request: List, answer: Answer, inbox: Inbox) -> None:
+    if request.render is None:
+        answer.data(records(world))
+    elif request.mini:
+        from rota.render.mini import mini_list
+
+        answer.text(mini_list(records(world), request.sort, world.clock.now()) + "\n")
+    else:
+        show_list(world, answer, request.sort)
+
+
+async def jlist(world: World, request: Jlist, answer: Answer, inbox: Inbox) -> None:
+    found = records(world)
+    answer.data(found)
+    if request.pretty:
+        from rota.render.inspect import prettylist
+
+        answer.text(prettylist(found, request.show_env))
+    else:
+        from rota.render.jlist import jlist as as_json
+
+        answer.text(as_json(found, request.show_env))
+
+
+async def find(world: World, request: Find, answer: Answer, inbox: Inbox) -> None:
+    ids = look_up(world, request.target, request.cwd).ids
+    answer.data([[id, world.supervisor.entries[id].name] for id in ids])
+
+
+async def ids(world: World, request: Ids, answer: Answer, inbox: Inbox) -> None:
+    found = sorted(id for id, entry in world.supervisor.entries.items() if entry.name == request.name)
+    answer.data(found)
+    answer.text(ids_text(found) + "\n")
+
+
+async def pids(world: World, request: Pids, answer: Answer, inbox: Inbox) -> None:
+    entries = sorted(world.supervisor.entries.items())
+    chosen = [record_of(world, entry) for _, entry in entries if request.name in ("", entry.name)]
+    answer.data([record.instance.id for record in chosen])
+    answer.text(pids_text(chosen) + "\n")

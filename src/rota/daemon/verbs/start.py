@@ -1,0 +1,134 @@
+"""start of what the client described: a script, or the apps of a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota.daemon.lifecycle import check_dependencies, start_in_order, wait_up
+from rota.daemon.verbs.act import restart
+from rota.daemon.verbs.show import show_list
+from rota.errors import NotPermitted
+from rota.process.spec import resolved_instances
+from rota.process.state import Backoff, Down, Failed, Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rota.daemon.answer import Answer
+    from rota.daemon.entry import Entry
+    from rota.daemon.server import Inbox
+    from rota.daemon.world import World
+    from rota.process.spec import AppSpec
+    from rota.wire.messages import StartSpecs
+
+
+async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: Inbox) -> None:
+    """PM2's rules (reference, section 2.3)."""
+    names = {entry.name for entry in world.supervisor.entries.values()}
+    check_dependencies(request.specs, names)
+    if request.from_file:
+        touched = await _from_file(world, request, answer, names)
+    else:
+        touched = await _scripts(world, request, answer)
+    _report(answer, touched)
+    answer.data([entry.id for entry in touched])
+    show_list(world, answer)
+
+
+async def _from_file(world: World, request: StartSpecs, answer: Answer, names: set[str]) -> list[Entry]:
+    new = [spec for spec in request.specs if spec.name not in names]
+    touched: list[Entry] = []
+    for spec in request.specs:
+        if spec.name in names and not request.missing_only:
+            touched += await _renew(world, spec, answer, request.parallel)
+    if new:
+        if request.from_file:
+            answer.warn(f"Applications {', '.join(spec.name for spec in new)} not running, starting...")
+        for spec in new:
+            if spec.wait_ready:
+                answer.warn(f"App {spec.name} has option 'wait_ready' set, waiting for app to be ready...")
+        created = await _create(world, new)
+        for spec in new:
+            count = sum(entry.spec is spec for entry in created)
+            answer.say(f"App [{spec.name}] launched ({count} instances)")
+        touched += created
+    return touched
+
+
+async def _scripts(world: World, request: StartSpecs, answer: Answer) -> list[Entry]:
+    touched: list[Entry] = []
+    for spec in request.specs:
+        same = [
+            entry
+            for entry in world.supervisor.entries.values()
+            if entry.name == spec.name and entry.spec.exec_path == spec.exec_path
+        ]
+        if same and not request.force:
+            idle = [entry for entry in same if isinstance(entry.instance.actual, Down | Failed | Stopping | Backoff)]
+            if not idle:
+                raise NotPermitted("Script already launched, add -f option to force re-execution", "")
+            for entry in idle:
+                world.supervisor.respec(entry, spec)
+                await restart(world, entry, "started by the user")
+            answer.say("Process successfully started")
+            touched += idle
+            continue
+        plural = "instance" if spec.instances in (0, 1) else "instances"
+        answer.say(f"Starting {spec.exec_path} in {spec.exec_mode}_mode ({spec.instances} {plural})")
+        touched += await _create(world, [spec])
+        answer.say("Done.")
+    return touched
+
+
+async def _renew(world: World, spec: AppSpec, answer: Answer, parallel: int) -> list[Entry]:
+    """A known app of a file: everything in the file is taken up, then its instances are restarted."""
+    entries = [entry for _, entry in sorted(world.supervisor.entries.items()) if entry.name == spec.name]
+    number_changed = spec.instances_given and entries[0].spec.instances != spec.instances
+    for entry in entries:
+        world.supervisor.respec(entry, spec)
+    answer.say(f"Applying action restartProcessId on app [{spec.name}](ids: {[entry.id for entry in entries]})")
+    if number_changed:
+        entries = await _match_number(world, spec, entries)
+    for entry in entries:
+        if spec.job is not None and isinstance(entry.instance.actual, Down):
+            continue  # a job that does not run now takes up its new settings with the next run
+        await restart(world, entry, "restarted with its file")
+        answer.say(f"[{entry.name}]({entry.id}) ✓")
+    return entries
+
+
+async def _match_number(world: World, spec: AppSpec, entries: list[Entry]) -> list[Entry]:
+    wanted = resolved_instances(spec.instances, world.cpus)
+    if wanted < len(entries):
+        leaving = entries[wanted:]
+        world.supervisor.want([entry.id for entry in leaving], "forget", "fewer instances in the file")
+        await world.supervisor.settled([entry.id for entry in leaving], lambda entry: False)
+    elif wanted > len(entries):
+        await _launch(world, world.supervisor.create([spec] * (wanted - len(entries))))
+    return entries[:wanted]
+
+
+async def _create(world: World, specs: Sequence[AppSpec]) -> list[Entry]:
+    copies = [spec for spec in specs for _ in range(resolved_instances(spec.instances, world.cpus))]
+    created = world.supervisor.create(copies)
+    await _launch(world, created)
+    return created
+
+
+async def _launch(world: World, created: list[Entry]) -> None:
+    starting = [entry for entry in created if _starts_now(entry.spec)]
+    await start_in_order(world, starting, "started by the user")
+    await wait_up(world, [entry.id for entry in starting])
+
+
+def _starts_now(spec: AppSpec) -> bool:
+    if not spec.autostart:
+        return False
+    return spec.job is None or spec.job.run_on_start
+
+
+def _report(answer: Answer, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        actual = entry.instance.actual
+        if isinstance(actual, Failed):
+            answer.error(f"[{entry.name}]({entry.id}) errored: {actual.reason}")

@@ -1,0 +1,54 @@
+"""The parts of the running daemon, by name. Built once in main.py; passed to whoever acts or answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rota.process.record import Usage
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from rota.clock import Clock
+    from rota.daemon.bus import Bus
+    from rota.daemon.entry import Entry
+    from rota.daemon.keeperlink import KeeperLink
+    from rota.daemon.ledger import Ledger
+    from rota.daemon.settings import Settings
+    from rota.daemon.streams import Streams
+    from rota.daemon.supervisor import Supervisor
+    from rota.home import Home
+    from rota.process.record import RunSummary
+
+
+@dataclass(slots=True)
+class World:
+    """What the daemon is made of."""
+
+    home: Home
+    home_id: str
+    """Tells this home's processes from another's in MARKER."""
+    run_dir: str
+    clock: Clock
+    loop: asyncio.AbstractEventLoop
+    ledger: Ledger
+    keeper: KeeperLink
+    settings: Settings
+    streams: Streams
+    bus: Bus
+    supervisor: Supervisor
+    started: float
+    cpus: int
+    notify_path: str = ""
+    end: Callable[[int], None] = lambda code: None
+    """End the daemon in an orderly way, with this exit code."""
+    toggle_watch: Callable[[Entry], None] = lambda entry: None
+    """PM2's `restart --watch`: watching goes on or off."""
+    usage: Callable[[Entry], Usage] = lambda entry: Usage()
+    """Figures of the last sample."""
+    sample: Callable[[], None] = lambda: None
+    """Take a sample now, unless there is one of the last second."""
+    run_summary: Callable[[Entry], RunSummary | None] = lambda entry: None
+    """A job's last run and next due time."""
