@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.process.conftest import Spawn
 
-KILLS = 30
+KILLS = 5
 
 
 @pytest.fixture

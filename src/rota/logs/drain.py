@@ -12,13 +12,15 @@ counted, and a line in the log says so once there is room.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rota.logs.dates import DateFormat
 from rota.logs.source import CHUNK, open_source
-from rota.logs.writer import BUSY_SECONDS, RETRY_SECONDS, describe
+from rota.logs.writer import BUSY_SECONDS, RETRY_SECONDS, LineBusy, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -141,7 +143,7 @@ class Drain:
         now, wall = self._files.monotonic(), self._files.wall()
         try:
             sink = self._sinks[0] if len(self._sinks) == 1 and not self.taps else None
-            if sink is not None and sink.splices and sink.file.users == 1:
+            if sink is not None and sink.splices and not sink.file.shared:
                 result = self._splice(sink, now, wall)
                 if result is not None:
                     return result
@@ -171,6 +173,7 @@ class Drain:
             os.close(self.fd)
             self.fd = -1
             for sink in self._given:
+                sink.file.part(self)
                 self._files.release(sink.file)
 
     @property
@@ -182,6 +185,20 @@ class Drain:
     def held(self) -> int:
         """Bytes in the FIFO that are the beginning of a line, and wait for its end."""
         return self._held
+
+    def mark(self, writing: bool) -> None:
+        """Note on the FIFO itself, in its sticky bit, that this stream wrote last to a file it shares.
+
+        A daemon killed inside `splice` leaves half a line in the file and the other half in this FIFO. The next daemon must
+        know which of the streams that share the file goes on with that line; the FIFO outlives the daemon, so does the bit.
+        """
+        with contextlib.suppress(OSError):
+            mode = stat.S_IMODE(os.fstat(self.fd).st_mode)
+            os.fchmod(self.fd, mode | stat.S_ISVTX if writing else mode & ~stat.S_ISVTX)
+
+    def _owns_line(self, file: LogFile) -> bool:
+        """Whether a line that the last daemon left unfinished is this stream's."""
+        return self._continues and (not file.shared or bool(os.fstat(self.fd).st_mode & stat.S_ISVTX))
 
     @property
     def _title(self) -> str:
@@ -196,10 +213,12 @@ class Drain:
             return None  # nothing has come yet: no file is made for that
         try:
             fd = file.ready(now, wall)
-            file.claim(self, now, wall, continues=self._continues)
             if file.cutting or not file.spliceable:
                 return None
+            file.claim(self, now, wall, mine=self._continues)
             moved = self._source.move(fd, CHUNK, file.size)
+        except LineBusy:
+            return DrainResult(0, BUSY_SECONDS)
         except BlockingIOError:
             raise
         except OSError as error:
@@ -222,7 +241,11 @@ class Drain:
         if not cut:
             return DrainResult(0, REST_SECONDS)
         self._held = 0
-        done = self._deliver(bytes(memoryview(buffer)[:cut]), now, wall)
+        data = bytes(memoryview(buffer)[:cut])
+        done = self._deliver(data, now, wall)
+        if not data.endswith(b"\n"):
+            for sink in self._sinks:
+                sink.file.give_up_line()
         if not done:
             slow = all(isinstance(sink.file.last_error, BlockingIOError | None) for sink in self._sinks)
             return DrainResult(0, BUSY_SECONDS if slow else RETRY_SECONDS)
@@ -272,6 +295,8 @@ class Drain:
         if len(piece) > skip:
             try:
                 self._write(sink, piece, skip, now, wall)
+            except LineBusy:
+                return sink.ahead
             except OSError as error:
                 sink.file.failed(error, now)
                 if not sink.file.gives_up(now):
@@ -287,7 +312,7 @@ class Drain:
         file, encoder = sink.file, sink.encoder
         file.ready(now, wall)
         # A dated chunk that a killed daemon wrote half is repeated in full: on a line of its own.
-        fresh = file.claim(self, now, wall, continues=self._continues and encoder.raw)
+        fresh = file.claim(self, now, wall, mine=self._owns_line(file) if encoder.raw else None)
         marker = b""
         if sink.dropped:
             sink.dropped += skip
@@ -304,11 +329,13 @@ class Drain:
         file, left = sink.file, len(data)
         try:
             fd = file.ready(now, wall)
-            file.claim(self, now, wall, continues=self._continues)
+            file.claim(self, now, wall, mine=self._owns_line(file))
             while left:
                 moved = self._source.move(fd, left, file.size)
                 left -= moved
                 file.moved(moved, now, wall, whole_lines=not left and data.endswith(b"\n"))
+        except LineBusy:
+            return 0
         except OSError as error:
             file.failed(error, now)
             if file.gives_up(now):
@@ -338,8 +365,7 @@ class Drain:
             if sink.dropped:
                 try:
                     sink.file.ready(now, wall)
-                    fresh = sink.file.claim(self, now, wall)
-                    sink.file.append((b"" if fresh else b"\n") + sink.marker(self._title), now, wall)
+                    sink.file.append(b"\n" * sink.file.line_open() + sink.marker(self._title), now, wall)
                     sink.dropped = 0
                 except OSError as error:
                     sink.file.failed(error, now)

@@ -58,13 +58,17 @@ class LogFiles:
         self._known: set[str] = set()
         self._next_sweep = float("-inf")
 
-    def open(self, path: str, policy: RotationPolicy | None = None, *, group: str = "") -> LogFile:
+    def open(
+        self, path: str, policy: RotationPolicy | None = None, *, group: str = "", shared: bool = False
+    ) -> LogFile:
         """The log file at `path` (absolute; `/dev/null` or PM2's `NULL` for none), counted. Touches the disk at its first byte.
 
         Args:
             path: where.
             policy: how it is rotated; None: never. The latest caller's policy holds for all who share the file.
             group: the app, for the cap on an app's total.
+            shared: others will write to it too (`merge_logs`, out and error in one): lines are kept whole from the start.
+                Noticed anyway once a second stream opens it.
         """
         if path == "NULL":
             path = os.devnull
@@ -74,6 +78,7 @@ class LogFiles:
             file = self._files[key] = LogFile(path, policy, group, self)
         file.policy = policy
         file.users += 1
+        file.shared = file.shared or shared or file.users > 1
         return file
 
     def release(self, file: LogFile) -> None:

@@ -20,7 +20,7 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rota.logs.index import IndexWriter
 from rota.logs.rotation import MIB, rotated_name
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 NAME_CHECK_SECONDS: Final = 1.0
 """How often a path is compared with the open file: another tool may have renamed it."""
+OTHER_LINE_SECONDS: Final = 1.0
+"""How long a stream waits for another one, which shares the file, to finish its line."""
 LINE_WAIT_SECONDS: Final = 5.0
 """How long rotation waits for the end of an unfinished line."""
 RETRY_SECONDS: Final = 0.5
@@ -40,6 +42,18 @@ BUSY_SECONDS: Final = 0.02
 ROTATE_RETRY_SECONDS: Final = 60.0
 
 _FLAGS: Final = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+class LineBusy(Exception):
+    """Another stream is in the middle of a line of this file: try again shortly."""
+
+
+class Claimant(Protocol):
+    """A stream that writes to a file."""
+
+    def mark(self, writing: bool) -> None:
+        """Note, where a crash leaves it be, whether this stream wrote last to a file it shares."""
+        ...
 
 
 class LogFile:
@@ -53,6 +67,7 @@ class LogFile:
         cutting: rotation is due and waits for the end of the unfinished line.
         last_error: what the last write failed with; None when it went well.
         used: monotonic time of the last use.
+        shared: several streams write to it, or will.
     """
 
     def __init__(self, path: str, policy: RotationPolicy | None, group: str, files: LogFiles) -> None:
@@ -60,6 +75,7 @@ class LogFile:
         self.policy = policy
         self.group = group
         self.users = 0
+        self.shared = False
         self.size = 0
         self.cutting = False
         self.last_error: OSError | None = None
@@ -71,8 +87,9 @@ class LogFile:
         self._inode = (0, 0)
         self._backlog = b""
         self._notes: list[bytes] = []
-        self._writer: object | None = None
+        self._writer: Claimant | None = None
         self._line_open: bool | None = False
+        self._line_until = float("-inf")  # so long its writer has to finish an unfinished line
         self._index = IndexWriter(path)
         self._last_name = ("", 0)
         self._name_check = self._size_check = self._cut_until = self._rotate_after = 0.0
@@ -112,22 +129,44 @@ class LogFile:
                 raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         elif self.policy is not None and self._is_due(self.policy, now, wall):
             self._rotate_between_lines(self.policy, now, wall)
+        if self._notes:
+            self._write_notes(now, wall)
         return self._fd
 
-    def claim(self, stream: object, now: float, wall: float, *, continues: bool = False) -> bool:
+    def claim(self, stream: Claimant, now: float, wall: float, *, mine: bool | None) -> bool:
         """`stream` writes next. Returns whether a new line starts here.
 
-        A line that another stream left unfinished is ended first. `continues`: an unfinished line in a file that nobody
-        has written to yet is this stream's own (the daemon is new, the process is not).
+        Whoever shares a file waits for the other's line to be whole, but not for ever; then it is ended for it.
+
+        Args:
+            stream: the writer.
+            now: monotonic.
+            wall: seconds since the epoch.
+            mine: of an unfinished line that was there before anybody in this process wrote: True: the stream will go on
+                with it; False: somebody else may; None: nobody will, end it.
+
+        Raises LineBusy, and OSError of the file.
         """
-        while self._notes:
-            self.append(self._notes[0] if not self.line_open() else b"\n" + self._notes[0], now, wall)
-            del self._notes[0]
         if self._writer is not stream:
-            if not (continues and self._writer is None) and self.line_open():
+            if self.line_open() and not (self._writer is None and mine):
+                if now < self._line_until and not (self._writer is None and mine is None):
+                    raise LineBusy
                 self.append(b"\n", now, wall)
+            if self._writer is not None:
+                self._writer.mark(False)
+            if self.shared:
+                stream.mark(True)
             self._writer = stream
         return not self.line_open()
+
+    def part(self, stream: Claimant) -> None:
+        """`stream` writes no more: nobody needs to wait for the end of its line."""
+        if self._writer is stream:
+            self._line_until = float("-inf")
+
+    def give_up_line(self) -> None:
+        """The unfinished line just written is not waited for."""
+        self._line_until = float("-inf")
 
     def append(self, data: bytes, now: float, wall: float) -> None:
         """Write all of it, or nothing and raise OSError."""
@@ -138,11 +177,13 @@ class LogFile:
             self._push()
         self._wrote(len(data), now, wall)
         self._line_open = not data.endswith(b"\n")
+        self._line_until = now + OTHER_LINE_SECONDS
 
     def moved(self, count: int, now: float, wall: float, *, whole_lines: bool) -> None:
         """`count` bytes were spliced in at offset `size`."""
         self._wrote(count, now, wall)
         self._line_open = False if whole_lines else None
+        self._line_until = now + OTHER_LINE_SECONDS
 
     def line_open(self) -> bool:
         """Whether the last line is unfinished."""
@@ -159,10 +200,14 @@ class LogFile:
         if self._notes:
             try:
                 self.ready(now, wall)
-                self.claim(self, now, wall)
             except OSError as error:
                 self.failed(error, now)
         return not self._notes
+
+    def _write_notes(self, now: float, wall: float) -> None:
+        while self._notes:
+            self.append(b"\n" * self.line_open() + self._notes[0], now, wall)
+            del self._notes[0]
 
     def _append_whole(self, data: bytes) -> None:
         done = 0
@@ -250,6 +295,7 @@ class LogFile:
         self._inode = (facts.st_dev, facts.st_ino)
         self._name_check = now + NAME_CHECK_SECONDS
         self._line_open = None if self._regular else False
+        self._line_until = now + OTHER_LINE_SECONDS
         self.size = facts.st_size if self._regular else 0
         self.cutting = False
         self._index.restart()
