@@ -57,7 +57,6 @@ class Connection:
     def __init__(self, opened: socket.socket) -> None:
         self._socket = opened
         self._unframer = Unframer(b"Joex")
-        self._waiting: list[tuple[bytes, bytes]] = []
 
     @classmethod
     def open(cls, home: Home) -> Connection:
@@ -107,25 +106,31 @@ class Connection:
         except OSError as error:
             raise DaemonUnreachable("the daemon hung up", "run the command again") from error
 
-    def frames(self) -> Iterator[tuple[bytes, bytes]]:
-        """Frames as they arrive, until the daemon hangs up.
+    def arrived(self) -> list[tuple[bytes, bytes]]:
+        """The frames completed by what the daemon sends next; waits for something, and may be empty.
 
         Raises:
-            DaemonUnreachable: what arrives is not rota's protocol.
+            DaemonUnreachable: it hung up, or does not speak rota's protocol.
+        """
+        try:
+            data = self._socket.recv(1 << 16)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise DaemonUnreachable("the daemon went away before it had finished", "`rota list` shows what was done")
+        try:
+            return self._unframer.feed(data)
+        except FrameError as error:
+            raise _other_protocol() from error
+
+    def frames(self) -> Iterator[tuple[bytes, bytes]]:
+        """Frames as they arrive; whoever knows which one is the last stops asking.
+
+        Raises:
+            DaemonUnreachable: as `arrived`.
         """
         while True:
-            while self._waiting:
-                yield self._waiting.pop(0)
-            try:
-                data = self._socket.recv(1 << 16)
-            except ConnectionResetError:
-                return
-            if not data:
-                return
-            try:
-                self._waiting += self._unframer.feed(data)
-            except FrameError as error:
-                raise _other_protocol() from error
+            yield from self.arrived()
 
     def replies(self, request: Request) -> Iterator[AnyReply]:
         """The typed answer, `Done` included, with which it ends.
@@ -141,7 +146,6 @@ class Connection:
             yield reply
             if isinstance(reply, Done):
                 return
-        raise _broke_off()
 
     def call(self, request: Request) -> Any:
         """The last result of the answer, None when it had none.
@@ -173,12 +177,15 @@ class Connection:
             if kind == b"x":
                 return payload[0]
             if kind == b"J":
-                reply = _understood(payload)
-                if isinstance(reply, Done):
-                    raise failure(reply)
-            else:
-                write(1 if kind == b"o" else 2, payload)
-        raise _broke_off()
+                raise refusal(payload)
+            write(1 if kind == b"o" else 2, payload)
+        raise AssertionError("frames() ends by raising")
+
+
+def refusal(payload: bytes) -> RotaError:
+    """What a JSON frame says where rendered text was asked for: the request was not understood."""
+    reply = _understood(payload)
+    return failure(reply) if isinstance(reply, Done) else _other_protocol()
 
 
 def _understood(payload: bytes) -> AnyReply:
@@ -190,7 +197,3 @@ def _understood(payload: bytes) -> AnyReply:
 
 def _other_protocol() -> DaemonUnreachable:
     return DaemonUnreachable("the running daemon belongs to another version of rota", "replace it with `rota update`")
-
-
-def _broke_off() -> DaemonUnreachable:
-    return DaemonUnreachable("the daemon went away before it had finished", "`rota list` shows what was done")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli.fast import exit_code
-from rota.cli.settings_file import Settings, listing, key_path
+from rota.cli.settings_file import Settings, key_path, listing
 from rota.errors import TargetNotFound, UsageError
 from rota.wire.messages import Act, Find, Reconfigure
 

@@ -1,0 +1,125 @@
+"""cron next | prev | explain: what an expression means, without a daemon."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from rota.cli.instants import seconds_since_epoch
+from rota.clock import local_zone
+from rota.errors import UsageError
+from rota.timing.cron import Cron
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rota.cli.session import Session
+
+
+def _expression(command: Callable[..., int]) -> Callable[..., int]:
+    command = click.option("--tz", metavar="ZONE", default="", help="IANA zone; without it this host's.")(command)
+    return click.argument("expression")(command)
+
+
+def _walk(command: Callable[..., int]) -> Callable[..., int]:
+    command = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")(command)
+    command = click.option("-n", "count", type=click.IntRange(min=1, max=100_000), default=5, show_default=True)(
+        command
+    )
+    return click.option("--from", "start", metavar="WHEN", default="now", help="From this instant on; now by default.")(
+        command
+    )
+
+
+@click.group("cron")
+def cron_command() -> None:
+    """When a cron expression is due and what it says. Quote the expression: rota cron next "0 2 * * *"."""
+
+
+@cron_command.command("next")
+@_expression
+@_walk
+@click.pass_obj
+def _next(session: Session, expression: str, tz: str, start: str, count: int, as_json: bool) -> int:
+    """The next due times, with local time, offset and UTC; clock changes on the way are marked."""
+    cron = _cron(expression, tz)
+    after = _instant(start, cron)
+    return _show(session, cron, after, cron.upcoming(after, count), as_json)
+
+
+@cron_command.command("prev")
+@_expression
+@_walk
+@click.pass_obj
+def _prev(session: Session, expression: str, tz: str, start: str, count: int, as_json: bool) -> int:
+    """The due times before, latest first."""
+    cron = _cron(expression, tz)
+    before = _instant(start, cron)
+    moments: list[datetime] = []
+    moment = cron.prev(before)
+    while moment is not None and len(moments) < count:
+        moments.append(moment)
+        moment = cron.prev(moment)
+    return _show(session, cron, before, moments, as_json)
+
+
+@cron_command.command("explain")
+@_expression
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def _explain(session: Session, expression: str, tz: str, as_json: bool) -> int:
+    """Say the expression as a sentence."""
+    cron = _cron(expression, tz)
+    facts = {"expression": cron.expression, "tz": cron.tz, "text": cron.explain()}
+    session.out((json.dumps(facts, ensure_ascii=False) if as_json else f"{cron.explain()} ({cron.tz})") + "\n")
+    return 0
+
+
+def _cron(expression: str, tz: str) -> Cron:
+    return Cron(expression, tz or local_zone())
+
+
+def _instant(text: str, cron: Cron) -> datetime:
+    return datetime.fromtimestamp(seconds_since_epoch(text, zone=ZoneInfo(cron.tz)), UTC)
+
+
+def _show(session: Session, cron: Cron, start: datetime, moments: list[datetime], as_json: bool) -> int:
+    if not moments:
+        raise UsageError(f"{cron.expression} is never due in that direction")
+    zone = ZoneInfo(cron.tz)
+    before = start.astimezone(zone)
+    for moment in moments:
+        local = moment.astimezone(zone)
+        shift = _change(before, local)
+        session.out(_json(local, moment, shift) if as_json else _text(local, moment, shift))
+        before = local
+    return 0
+
+
+def _change(before: datetime, local: datetime) -> str:
+    """What the clocks did between two due times, if their offsets differ."""
+    old, new = before.utcoffset(), local.utcoffset()
+    if old is None or new is None or old == new:
+        return ""
+    seconds = int((new - old).total_seconds()) * (1 if local > before else -1)
+    hours, rest = divmod(abs(seconds) // 60, 60)
+    return f"clocks {'forward' if seconds > 0 else 'back'} {hours}:{rest:02}"
+
+
+def _text(local: datetime, moment: datetime, shift: str) -> str:
+    mark = f"   <- {shift}" if shift else ""
+    return f"{local:%a %Y-%m-%d %H:%M:%S %z}   {moment:%Y-%m-%dT%H:%M:%SZ}{mark}\n"
+
+
+def _json(local: datetime, moment: datetime, shift: str) -> str:
+    facts: dict[str, Any] = {
+        "local": local.isoformat(),
+        "utc": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+        "epoch": int(moment.timestamp()),
+        "clock_change": shift or None,
+    }
+    return json.dumps(facts) + "\n"
