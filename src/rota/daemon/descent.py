@@ -68,23 +68,30 @@ def walk(pid: int, family: dict[int, Member], depth: int = 0) -> None:
 
 
 def has_entry(pid: int, entry: bytes) -> bool:
-    """Whether a process was started with this `NAME=value` in its environment.
+    """Whether a process was started with this `NAME=value` in its environment."""
+    return entry in environment_of(pid)
 
-    Processes that write over their environment (long process titles) and those of other users cannot be asked: False.
+
+def environment_of(pid: int) -> list[bytes]:
+    """The `NAME=value` entries a process was started with.
+
+    Empty for processes that write over them (long process titles), those of other users, and those that are gone.
     """
     started_without = 0
     for _ in range(_EXEC_TRIES):
         environ = _read(f"/proc/{pid}/environ")
-        if environ or environ is None:
-            return environ is not None and entry in environ.split(b"\0")
+        if environ is None:
+            return []
+        if environ:
+            return environ.split(b"\0")
         # Empty: it has ended; or is in the middle of an exec (for some 100 µs, arguments empty too); or left the memory
         # we had opened by an exec; or really has none.
         stat = read_stat(pid)
         if stat is None or stat.ended or started_without > 1:
-            return False
+            return []
         started_without += bool(_read(f"/proc/{pid}/cmdline"))
         os.sched_yield()
-    return False
+    return []
 
 
 class Reapers:

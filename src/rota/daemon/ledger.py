@@ -134,7 +134,7 @@ class Ledger:
         try:
             connection.execute("BEGIN IMMEDIATE")
             self._shared = {id(entry[1]): entry for entry in self._specs.values()} if sync else {}
-            written = {id: self._write_row(id, row) for id, row in self._dirty.items()}
+            written = {key: self._write_row(key, row) for key, row in self._dirty.items()}
             if self._events:
                 connection.executemany(
                     "INSERT INTO events(at, instance, app, kind, detail) VALUES (?, ?, ?, ?, ?)", self._events
@@ -148,11 +148,11 @@ class Ledger:
         finally:
             if sync:
                 connection.execute("PRAGMA synchronous=NORMAL")
-        for id, entry in written.items():
+        for key, entry in written.items():
             if entry is None:
-                self._specs.pop(id, None)
+                self._specs.pop(key, None)
             else:
-                self._specs[id] = entry
+                self._specs[key] = entry
         self._dirty.clear()
         self._events.clear()
 
