@@ -114,16 +114,6 @@ def millis(seconds: float) -> int:
     return int(seconds * 1000 + 0.5)
 
 
-def signal_name(number: int) -> str:
-    """`SIGKILL` for 9; a number without a name stays `signal 99`."""
-    from signal import Signals
-
-    try:
-        return Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def plural(count: int, noun: str, many: str = "") -> str:
     """`1 app`, `3 apps`; `many` for nouns that do not just take an s."""
     return f"{count} {noun if count == 1 else many or noun + 's'}"

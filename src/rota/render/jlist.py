@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rota.process.environ import declared
+from rota.process.restart import signal_name
 from rota.process.state import Backoff, Down, Failed, Ready, Stopping, process_of, status_word
-from rota.render.human import millis, signal_name
+from rota.render.human import millis
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +64,8 @@ def shown_env(spec: AppSpec, env: dict[str, str], show_env: bool) -> dict[str, s
     """Declared variables: all when asked for, else those whose values are harmless."""
     if show_env:
         return env
-    return {key: value for key, value in env.items() if key in HARMLESS or key == spec.instance_var}
+    harmless = HARMLESS | {spec.instance_var, spec.increment_var}
+    return {key: value for key, value in env.items() if key in harmless}
 
 
 def _pm2_env(record: Record, show_env: bool) -> dict[str, Any]:
@@ -70,11 +73,12 @@ def _pm2_env(record: Record, show_env: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": spec.name, "filter_env": spec.filter_env, "namespace": spec.namespace}
     if spec.args:
         fields["args"] = spec.args
-    fields["env"] = shown_env(spec, spec.env, show_env)
+    env = declared(spec, instance)
+    fields["env"] = shown_env(spec, env, show_env)
     if spec.instances_given:
         fields["instances"] = record.instances
-    for name, env in spec.env_variants.items():
-        fields[f"env_{name}"] = shown_env(spec, env, show_env)
+    for name, variant in spec.env_variants.items():
+        fields[f"env_{name}"] = shown_env(spec, variant, show_env)
     if spec.logs.merge or (record.exec_mode == "fork" and not spec.instances_given):
         fields["merge_logs"] = True
     fields.update(_switches(record))
@@ -83,8 +87,8 @@ def _pm2_env(record: Record, show_env: bool) -> dict[str, Any]:
     fields.update(_places(record))
     fields["km_link"] = fields["vizion_running"] = False
     fields[spec.instance_var] = instance.number
-    if spec.increment_var and spec.increment_var in spec.env:
-        fields[spec.increment_var] = _whole(spec.env[spec.increment_var])
+    if spec.increment_var:
+        fields[spec.increment_var] = _whole(env[spec.increment_var])
     fields.update(_state(record))
     return fields
 

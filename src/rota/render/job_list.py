@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from rota.jobs.spec import JobSpec
 from rota.process.record import RunSummary
+from rota.process.restart import signal_name
 from rota.process.state import Backoff, Down, Failed, Stopping
-from rota.render.human import age, ahead, bytes_word, clock_time, duration, percent, signal_name
+from rota.render.human import age, ahead, bytes_word, clock_time, duration, percent
 from rota.render.table import Column
 from rota.render.text import BLUE, BOLD_CYAN, DIM, GREEN, RED, YELLOW
 

@@ -86,7 +86,7 @@ def process_columns(records: Sequence[Record], now: float) -> list[Column]:
         Column("version", [record.spec.version for record in records], 9),
         Column("mode", modes, 9, [INVERSE if mode == "fork" else BLUE for mode in modes]),
         Column("pid", [_pid(record) for record in records], 10),
-        Column("uptime", [_uptime(record, now) for record in records], 8),
+        Column("uptime", [uptime_text(record, now) for record in records], 8),
         Column("↺", [str(record.instance.restarts) for record in records], 6),
         status,
         Column("cpu", [percent(record.usage.cpu) for record in records], 10),
@@ -107,7 +107,8 @@ def uptime_seconds(record: Record, now: float) -> float:
     return (now or record.now) - instance.started if isinstance(instance.actual, Ready) else 0.0
 
 
-def _uptime(record: Record, now: float) -> str:
+def uptime_text(record: Record, now: float = 0.0) -> str:
+    """`90s`, `2h`; `0` unless online."""
     return uptime_word(uptime_seconds(record, now)) if isinstance(record.instance.actual, Ready) else "0"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota.render.text import BOLD_CYAN, PLAIN, fit, printable, width_of
+from rota.render.text import BOLD_CYAN, PLAIN, fit, printable, width_of, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,10 +86,13 @@ def _painted(column: Column, style: Style) -> list[str]:
     return [painted[pair] for pair in pairs]
 
 
-def facts(pairs: Sequence[tuple[str, str]], width: int = 0, style: Style = PLAIN) -> list[str]:
-    """A two-column table without a header: label and value, as wide as the longest of each, or as `width` allows."""
-    labels = Column("", [label for label, _ in pairs], codes=BOLD_CYAN)
-    values = Column("", [value for _, value in pairs])
-    if width:
-        values.width = max(min(values.width, width - labels.width - 3), PADDING + 8)
-    return box([labels, values], style, head=False)
+def facts(pairs: Sequence[tuple[str, str]], width: int = 300, style: Style = PLAIN) -> list[str]:
+    """A two-column table without a header: label and value. A value too long for `width` goes on in the next line."""
+    room = width - Column("", [label for label, _ in pairs]).width - 3 - PADDING
+    labels: list[str] = []
+    values: list[str] = []
+    for label, value in pairs:
+        pieces = wrapped(value, max(room, 8))
+        labels += [label, *[""] * (len(pieces) - 1)]
+        values += pieces
+    return box([Column("", labels, codes=BOLD_CYAN), Column("", values)], style, head=False)

@@ -88,6 +88,26 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + ELLIPSIS
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in pieces of at most `width` columns, broken after a space where one is near, else anywhere: a path has no
+    better place. Nothing is lost: the pieces together are the text."""
+    if len(text) <= width and text.isascii():
+        return [text]
+    pieces = [""]
+    used = 0
+    for char in text:
+        wide = width_of(char)
+        if used + wide > width and pieces[-1]:
+            head, space, tail = pieces[-1].rpartition(" ")
+            if char == " " or len(head) < width // 2:
+                head, space, tail = pieces[-1], "", ""
+            pieces[-1:] = [head + space, tail]
+            used = width_of(tail)
+        pieces[-1] += char
+        used += wide
+    return pieces
+
+
 def fit(text: str, width: int, right: bool = False) -> str:
     """The text made safe, cut or padded to exactly `width` columns."""
     if not text.isprintable():
