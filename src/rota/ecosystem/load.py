@@ -1,0 +1,305 @@
+"""Reading ecosystem files: from a path or stdin to `Loaded`. Runs in the caller's directory and environment."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rota.ecosystem.files import DEFAULT_FILES, FileKind, is_process_file, kind_of
+from rota.ecosystem.problems import Findings, suggestion
+from rota.errors import SpecError
+from rota.process.spec import AppSpec  # noqa: TC001 - msgspec resolves annotations at run time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rota.ecosystem.javascript.evaluation import Engine
+    from rota.ecosystem.options import CliOptions
+    from rota.ecosystem.pm2 import Entry
+
+_LARGEST = 16 * 1024 * 1024
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """A shared allowance: at most `limit` tokens per `per` seconds."""
+
+    limit: float
+    per: float
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What a file asks for."""
+
+    specs: tuple[AppSpec, ...]
+    warnings: tuple[str, ...] = ()
+    budgets: dict[str, Budget] = {}
+    path: str = ""
+    """Absolute path of the file, "" for stdin."""
+    raw: Any = None
+    """The document as it was parsed: for `deploy` and the like. Holds environment values: not for logs."""
+    stopped: frozenset[str] = frozenset()
+    """Names that were stopped when PM2 saved its list: to be registered, not started."""
+
+    def __repr__(self) -> str:
+        return f"Loaded(path={self.path!r}, specs={[spec.name for spec in self.specs]!r})"
+
+
+def find_default(cwd: str) -> str | None:
+    """The ecosystem file of a directory, None when there is none."""
+    return next((path for name in DEFAULT_FILES if os.path.isfile(path := os.path.join(cwd, name))), None)
+
+
+def load_file(
+    path: str,
+    *,
+    env_name: str = "",
+    only: Iterable[str] = (),
+    cwd: str,
+    environ: Mapping[str, str],
+    options: CliOptions | None = None,
+    engine: Engine = "auto",
+) -> Loaded:
+    """The apps and jobs of an ecosystem file.
+
+    Args:
+        path: as typed; relative to `cwd`.
+        env_name: the chosen `--env`.
+        only: names to keep; none = all. Each may itself be a list with commas or blanks.
+        cwd: the caller's directory.
+        environ: the caller's environment.
+        options: command-line options that override what the file says, for every app in it.
+        engine: what evaluates JavaScript; "embedded" never runs node.
+
+    Raises:
+        SpecError: the file is missing, does not parse, or describes what cannot be run. All problems at once.
+    """
+    absolute = os.path.normpath(os.path.join(cwd, path))
+    kind = kind_of(path) or "json"
+    text = _read(absolute, path)
+    findings = Findings()
+    document = _parsed(kind, text, absolute, path, cwd, environ, findings, engine)
+    return _loaded(document, kind, absolute, path, env_name, only, cwd, environ, options, findings)
+
+
+def load_stdin(
+    text: str,
+    *,
+    env_name: str = "",
+    only: Iterable[str] = (),
+    cwd: str,
+    environ: Mapping[str, str],
+    options: CliOptions | None = None,
+) -> Loaded:
+    """The same for JSON on standard input (`rota start -`)."""
+    findings = Findings()
+    document = _expression(text, os.path.join(cwd, "[stdin]"), "-", cwd, environ)
+    return _loaded(document, "json", "", "-", env_name, only, cwd, environ, options, findings)
+
+
+def names_in_file(
+    path: str, *, env_name: str = "", cwd: str, environ: Mapping[str, str], engine: Engine = "auto"
+) -> tuple[str, ...]:
+    """The names of a file's apps, for stop and delete: what they would run need not be there any more.
+
+    Raises:
+        SpecError: the file is missing or does not parse.
+    """
+    absolute = os.path.normpath(os.path.join(cwd, path))
+    kind = kind_of(path) or "json"
+    findings = Findings()
+    document = _parsed(kind, _read(absolute, path), absolute, path, cwd, environ, findings, engine)
+    return tuple(
+        dict.fromkeys(_named(entry, env_name) for entry in _entries(document, kind, absolute, env_name, Findings())[0])
+    )
+
+
+def spec_from_script(target: str, options: CliOptions, *, cwd: str, environ: Mapping[str, str]) -> AppSpec:
+    """What `rota start TARGET` asks for: a script, a program, a command line, `module:function`, `-m module`.
+
+    Raises:
+        SpecError: an option is wrong, or there is nothing to run.
+    """
+    from rota.ecosystem.options import patch_from_options
+    from rota.ecosystem.resolve.apps import Place, resolve_app
+
+    settings = {name: value for name, value in patch_from_options(options).items() if value is not None}
+    if "module" not in settings:
+        settings["script"] = target
+    findings = Findings()
+    spec = resolve_app(settings, "", Place(cwd, environ), findings)
+    findings.check()
+    assert spec is not None
+    return spec
+
+
+def _read(absolute: str, shown: str) -> str:
+    try:
+        with open(absolute, "rb") as file:
+            content = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise SpecError(f"File {shown} not found", _nearby(absolute)) from None
+    except OSError as error:
+        raise SpecError(f"File {shown} cannot be read: {error.strerror}") from None
+    if len(content) > _LARGEST:
+        raise SpecError(f"File {shown} is larger than {_LARGEST >> 20} MB: no ecosystem file is")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"File {shown} is not UTF-8 text (byte {error.start})") from None
+
+
+def _nearby(absolute: str) -> str:
+    folder, name = os.path.split(absolute)
+    try:
+        return suggestion(name, [entry for entry in os.listdir(folder) if is_process_file(entry)])
+    except OSError:
+        return ""
+
+
+def _parsed(
+    kind: FileKind,
+    text: str,
+    absolute: str,
+    shown: str,
+    cwd: str,
+    environ: Mapping[str, str],
+    findings: Findings,
+    engine: Engine,
+) -> Any:
+    match kind:
+        case "javascript":
+            from rota.ecosystem.javascript.evaluation import evaluate
+
+            return evaluate(absolute, text, cwd=cwd, environ=environ, findings=findings, shown=shown, engine=engine)
+        case "json":
+            return _expression(text, absolute, shown, cwd, environ)
+        case "yaml":
+            return _yaml(text, shown)
+        case "toml":
+            return _toml(text, shown)
+        case "procfile":
+            return text
+
+
+def _expression(text: str, absolute: str, shown: str, cwd: str, environ: Mapping[str, str]) -> Any:
+    """JSON; what strict JSON refuses (comments, trailing commas, bare keys) as a JavaScript expression, as in PM2."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        pass
+    from rota.ecosystem.javascript.engine import Failed, evaluate
+
+    try:
+        return evaluate(absolute, text, cwd=cwd, environ=environ, is_expression=True).value
+    except Failed as failure:
+        raise SpecError(f"File {shown} malformated: {failure.message}") from None
+
+
+def _yaml(text: str, shown: str) -> Any:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise SpecError(f"File {shown} malformated: {getattr(error, 'problem', None) or 'not YAML'}{place}") from None
+
+
+def _toml(text: str, shown: str) -> Any:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"File {shown} malformated: {error}") from None
+
+
+def _is_native(document: Any) -> bool:
+    """rota's own form: apps and jobs are tables by name. PM2's has lists."""
+    return isinstance(document, dict) and not isinstance(document.get("apps"), list)
+
+
+def _entries(
+    document: Any, kind: FileKind, absolute: str, env_name: str, findings: Findings
+) -> tuple[list[Entry], dict[str, Budget], bool]:
+    """The apps of a parsed file, its budgets, and whether it is of the native form."""
+    from rota.ecosystem import pm2
+
+    if kind == "procfile":
+        from rota.ecosystem.procfile import entries as of_procfile
+
+        return (
+            of_procfile(document, findings, has_env=os.path.isfile(os.path.join(os.path.dirname(absolute), ".env"))),
+            {},
+            True,
+        )
+    package = os.path.basename(absolute) == "package.json"
+    return pm2.entries(document, findings, env_name=env_name, package=package), {}, False
+
+
+def _loaded(
+    document: Any,
+    kind: FileKind,
+    absolute: str,
+    shown: str,
+    env_name: str,
+    only: Iterable[str],
+    cwd: str,
+    environ: Mapping[str, str],
+    options: CliOptions | None,
+    findings: Findings,
+) -> Loaded:
+    from rota.ecosystem.resolve.apps import Place, resolve_app
+
+    found, budgets, native = _entries(document, kind, absolute, env_name, findings)
+    findings.check(shown)
+    base = os.path.dirname(absolute) if native else cwd
+    place = Place(base, environ, absolute, env_name, native)
+    overrides = _overrides(options)
+    kept = _kept(found, only, env_name, findings)
+    specs = [resolve_app({**entry.settings, **overrides}, entry.key, place, findings) for entry in kept]
+    findings.check(shown)
+    result = tuple(spec for spec in specs if spec is not None)
+    _warn_repeated(result, findings)
+    return Loaded(result, tuple(findings.warnings), budgets, absolute, document)
+
+
+def _overrides(options: CliOptions | None) -> dict[str, Any]:
+    if options is None:
+        return {}
+    from rota.ecosystem.options import patch_from_options
+
+    return patch_from_options(options)
+
+
+def _named(entry: Entry, env_name: str) -> str:
+    """An entry's name before its command is looked up."""
+    from rota.ecosystem.resolve.commands import Command
+
+    settings = entry.settings
+    name = str(settings.get("name") or Command(str(settings.get("script", "")), "").default_name())
+    return f"{name}-{env_name}" if settings.get("append_env_to_name") and env_name else name
+
+
+def _kept(found: list[Entry], only: Iterable[str], env_name: str, findings: Findings) -> list[Entry]:
+    wanted = [name for item in only for name in item.replace(",", " ").split()]
+    if not wanted:
+        return found
+    names = {_named(entry, env_name): entry for entry in found}
+    for name in wanted:
+        if name not in names and not any(entry.settings.get("name") == name for entry in found):
+            hint = suggestion(name, names)
+            findings.warn(f"--only {name}: the file has no app of that name{'; ' + hint if hint else ''}")
+    return [entry for entry in found if _named(entry, env_name) in wanted or entry.settings.get("name") in wanted]
+
+
+def _warn_repeated(specs: tuple[AppSpec, ...], findings: Findings) -> None:
+    seen: set[str] = set()
+    for spec in specs:
+        if spec.name in seen:
+            findings.warn(f'two apps are called "{spec.name}": they are acted on together')
+        seen.add(spec.name)

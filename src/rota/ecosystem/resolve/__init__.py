@@ -1,0 +1,1 @@
+"""From settings to AppSpecs: what depends on this machine. Programs, interpreters, directories, users, `.env` files."""
