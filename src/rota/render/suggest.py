@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 def suggest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate nearest to `name`, or None when none is near enough to be meant.
 
-    Near: equal but for case, begun by it (from three letters on), or one typing slip per three letters away.
+    Near: equal but for case, containing it (from three letters at the start, four anywhere), or one typing slip per
+    three letters away, with something in common.
     """
     best, nearest = None, len(name) // 3 + (len(name) < 3) + 1
     typed = name.casefold()
@@ -20,9 +21,9 @@ def suggest(name: str, candidates: Iterable[str]) -> str | None:
         if known == typed:
             return candidate
         away = slips(typed, known, nearest)
-        if len(typed) >= 3 and known.startswith(typed):
-            away = min(away, 1)
-        if away < nearest:
+        if (len(typed) >= 3 and known.startswith(typed)) or (len(typed) >= 4 and typed in known):
+            away = 1
+        if away < min(nearest, max(len(typed), len(known))):
             best, nearest = candidate, away
     return best
 

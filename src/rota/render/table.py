@@ -45,7 +45,8 @@ class Column:
     def natural(self) -> int:
         """The width that cuts nothing."""
         longest = max(map(len, self.cells), default=0)
-        if not all(map(str.isascii, self.cells)):
+        together = "".join(self.cells)
+        if not (together.isascii() and together.isprintable()):
             longest = max(longest, *(width_of(printable(cell)) for cell in self.cells))
         return max(longest, width_of(self.title)) + PADDING
 

@@ -22,6 +22,8 @@ KNOWN = ["api", "worker", "treasury-snapshot", "API-v2", "db"]
         ("treasury", "treasury-snapshot"),
         ("treasury-snpashto", "treasury-snapshot"),
         ("bd", "db"),
+        ("snapshot", "treasury-snapshot"),
+        ("d", "db"),
         ("scraper", None),
         ("x", None),
         ("", None),
@@ -33,6 +35,10 @@ def test_suggestions(typed: str, meant: str | None) -> None:
 
 def test_the_exact_name_wins_over_a_near_one() -> None:
     assert suggest("api", ["apj", "api"]) == "api"
+
+
+def test_one_letter_is_not_meant_by_another() -> None:
+    assert suggest("x", ["a"]) is None
 
 
 def test_nobody_to_suggest() -> None:

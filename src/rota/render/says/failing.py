@@ -38,7 +38,7 @@ def scale_unknown(name: str, known: Iterable[str] = ()) -> Line:
     return Line(f"Application {name} not found{did_you_mean(name, known)}", "error")
 
 
-def name_unknown(known: Iterable[str] = (), target: str = "") -> str:
+def name_unknown(target: str = "", known: Iterable[str] = ()) -> str:
     """reset and sendSignal; without a prefix, as in PM2."""
     return f"Unknown process name{did_you_mean(target, known)}"
 
