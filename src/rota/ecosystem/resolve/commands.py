@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 
-STATIC_SERVER = "rota.web.static"
+STATIC_SERVER = "rota.web.static_server"
 """The module that `script: "serve"` runs; it reads PM2_SERVE_* and ROTA_SERVE_*."""
 
 _ENTRY_POINT = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
@@ -261,7 +261,7 @@ def _shell_line(line: str, args: tuple[str, ...], cwd: str, environ: Mapping[str
 def _static() -> Command:
     import sys
 
-    argv = (sys.executable, "-m", STATIC_SERVER)
+    argv = (sys.executable, "-P", "-m", STATIC_SERVER)  # -P: the served directory holds no modules of ours
     return Command(
         "serve", sys.executable, interpreter=sys.executable, argv=argv, reason="rota's file server", python=True
     )
