@@ -91,7 +91,7 @@ class CommandLine:
     def __init__(self, argv: list[str]) -> None:
         words: list[str] = []
         self.silent = bool(setting("SILENT"))
-        self.colourless = self.force = self.mini = self.update_env = False
+        self.colourless = self.force = self.mini = False
         self.sort = ""
         rest = iter(argv)
         for word in rest:
@@ -105,8 +105,6 @@ class CommandLine:
                 self.force = True
             elif word in ("-m", "--mini-list"):
                 self.mini = True
-            elif word in ("-a", "--update-env"):
-                self.update_env = True
             elif word == "--sort":
                 self.sort = next(rest, "")
             else:
@@ -115,7 +113,7 @@ class CommandLine:
 
     def take(self, least: int, most: int, flags: str = "") -> list[str]:
         """The words after the verb, when there are as many as the verb takes and no flag it does not know."""
-        given = [name for name in ("force", "mini", "update_env", "sort") if getattr(self, name)]
+        given = [name for name in ("force", "mini", "sort") if getattr(self, name)]
         if not least <= len(self.words) <= most or any(name not in flags for name in given):
             raise NotSimple(self.verb)
         return self.words
@@ -265,8 +263,7 @@ def concurrency() -> int:
 
 
 def _act(line: CommandLine) -> int:
-    refreshes = line.verb in ("start", "restart", "reload")
-    targets = line.take(1, 1 if line.verb == "reload" else 99, "update_env force" if refreshes else "")
+    targets = line.take(1, 99, "force" if line.verb in ("restart", "reload") else "")
     if not all(map(_is_plain, targets)):
         raise NotSimple("a process file")
     return _show(
@@ -276,13 +273,12 @@ def _act(line: CommandLine) -> int:
         targets=targets,
         parallel=concurrency(),
         force=line.force,
-        **({"shell_env": shell_environment(os.environ)} if line.update_env else {}),
     )
 
 
 def _start(line: CommandLine) -> int:
     """Only what the daemon knows by name, namespace or id; scripts, files and options are for the full program."""
-    targets = line.take(1, 99, "update_env")
+    targets = line.take(1, 99)
     if any("/" in target or "." in target or target == "-" for target in targets):
         raise NotSimple("a path")
     if not all(_known(line, target) for target in targets):

@@ -18,34 +18,33 @@ BARE = "\0"
 """Stands for "given without a value" while click parses."""
 
 
-def lifecycle_options(verb: Callable[..., int]) -> Callable[..., int]:
-    """Give a verb every lifecycle option; it receives them as one CliOptions after the session."""
+def lifecycle_options(*fields: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a verb the lifecycle options of these fields, or all; it receives one CliOptions after the session."""
+    table = [info for info in option_table() if info.flags != ("--",) and (not fields or info.field in fields)]
+    names = [info.field for info in table if info.field != "ignored"]
 
-    @wraps(verb)
-    def wrapped(session: Session, *args: Any, **kwargs: Any) -> int:
-        given = {name: _value(name, kwargs.pop(name)) for name in _FIELDS}
-        given["args"] = session.rest or None
-        options = CliOptions(**{name: value for name, value in given.items() if value is not None})
-        for flag in session.ignored:
-            session.say(f"{flag} is for Node or PM2's cloud and has no effect here", "warn")
-        return verb(session, options, *args, **kwargs)
+    def decorate(verb: Callable[..., int]) -> Callable[..., int]:
+        @wraps(verb)
+        def wrapped(session: Session, *args: Any, **kwargs: Any) -> int:
+            given = {name: _value(name, kwargs.pop(name)) for name in names}
+            given["args"] = session.rest or None
+            options = CliOptions(**{name: value for name, value in given.items() if value is not None})
+            for flag in session.ignored:
+                session.say(f"{flag} is for Node or PM2's cloud and has no effect here", "warn")
+            return verb(session, options, *args, **kwargs)
 
-    params: list[click.Parameter] = getattr(wrapped, "__click_params__", [])
-    params.extend(reversed(_click_options()))
-    wrapped.__click_params__ = params  # type: ignore[attr-defined]
-    return wrapped
+        params: list[click.Parameter] = getattr(wrapped, "__click_params__", [])
+        params.extend(reversed([option for info in table for option in _options(info)]))
+        wrapped.__click_params__ = params  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
 
 
-def _click_options() -> list[click.Option]:
-    made: list[click.Option] = []
-    for info in option_table():
-        if info.flags == ("--",):
-            continue
-        if info.field == "ignored":
-            made += [_ignored(flag) for flag in info.flags if flag not in GLOBAL_FLAGS]
-        else:
-            made.append(_option(info))
-    return made
+def _options(info: OptionInfo) -> list[click.Option]:
+    if info.field == "ignored":
+        return [_ignored(flag) for flag in info.flags if flag not in GLOBAL_FLAGS]
+    return [_option(info)]
 
 
 def _option(info: OptionInfo) -> click.Option:
@@ -81,4 +80,3 @@ def _value(field: str, value: Any) -> Any:
 
 
 GLOBAL_FLAGS = ("-s", "--silent", "--no-color", "-h", "--help")
-_FIELDS = tuple(info.field for info in option_table() if info.field not in ("ignored", "args"))

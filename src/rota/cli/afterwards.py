@@ -1,0 +1,30 @@
+"""What follows an action: the list in the order that was asked for, or the logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota.cli.fast import exit_code
+from rota.wire.messages import List
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rota.cli.session import Session
+    from rota.ecosystem.options import CliOptions
+
+
+def shows_table(options: CliOptions) -> bool:
+    """Whether the daemon's own table at the end of an action is what was asked for."""
+    return not (options.sort or options.mini_list or options.attach)
+
+
+def finish(session: Session, options: CliOptions, code: int, targets: Sequence[str]) -> int:
+    """Show what was asked for instead; return the exit code."""
+    if options.attach and code == 0:
+        from rota.cli.following import follow
+
+        return follow(session, targets)
+    if (options.sort or options.mini_list) and not session.silent:
+        session.show(List(sort=options.sort or "", mini=bool(options.mini_list)))
+    return exit_code(code)

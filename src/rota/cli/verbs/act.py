@@ -1,0 +1,75 @@
+"""stop, restart, reload, delete: actions on what exists, by any kind of target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rota.cli.afterwards import finish, shows_table
+from rota.cli.options import lifecycle_options
+from rota.cli.sources import act_on, batches, names, start_file
+from rota.wire.messages import Act
+
+if TYPE_CHECKING:
+    from rota.cli.session import Session
+    from rota.ecosystem.options import CliOptions
+    from rota.wire.messages import Action, Request
+
+_ENDING = ("only", "env", "parallel", "sort", "mini_list", "ignored")
+
+TARGETS = click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+
+
+@click.command("stop")
+@TARGETS
+@lifecycle_options(*_ENDING)
+@click.option("--watch", is_flag=False, flag_value="", hidden=True, expose_value=False)  # a stop ends it anyway
+@click.pass_obj
+def stop_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
+    """Stop apps and keep them in the list: id, name, namespace, all, /regex/, script or file."""
+    return _act(session, "stop", targets, options)
+
+
+@click.command("delete")
+@TARGETS
+@lifecycle_options(*_ENDING)
+@click.pass_obj
+def delete_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
+    """Stop apps and forget them. Their log files stay."""
+    return _act(session, "delete", targets, options)
+
+
+@click.command("restart")
+@TARGETS
+@lifecycle_options()
+@click.pass_obj
+def restart_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
+    """Stop and start apps. Options become part of them; words after -- replace their arguments."""
+    return _act(session, "restart", targets, options)
+
+
+@click.command("reload")
+@TARGETS
+@lifecycle_options()
+@click.pass_obj
+def reload_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
+    """Replace running processes: the new one is ready before the old one ends, wherever that is possible."""
+    return _act(session, "reload", targets, options)
+
+
+def _act(session: Session, action: Action, targets: tuple[str, ...], options: CliOptions) -> int:
+    """Batch after batch, ending at the first failure; the table comes with the last."""
+    code = 0
+    remaining = list(batches(targets))
+    while remaining and code == 0:
+        from_file, some = remaining.pop(0)
+        request = _of_file(session, action, some[0], options) if from_file else act_on(session, action, some, options)
+        code = session.show(request, table=not remaining and action != "reload" and shows_table(options))
+    return finish(session, options, code, targets)
+
+
+def _of_file(session: Session, action: Action, target: str, options: CliOptions) -> Request:
+    if action in ("restart", "reload"):
+        return start_file(session, target, options, "reload" if action == "reload" else "restart")
+    return Act(action=action, names=names(session, target, options))
