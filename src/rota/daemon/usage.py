@@ -58,7 +58,7 @@ class Sampler:
             tree.processes[root.pid] = first
         elif first is not None:
             os.close(first.fd)
-        self._looked = float("-inf")
+        self._looked, self._last_pid = float("-inf"), b""
 
     def forget(self, id: int) -> None:
         """Stop counting an instance; nothing happens when it is not counted."""
@@ -123,7 +123,8 @@ class _Tree:
     def __init__(self, marker: bytes) -> None:
         self.marker = marker
         self.processes: dict[int, _Counted] = {}
-        self.measured: float | None = None
+        self._measured: float | None = None
+        self._usage = Usage()
 
     def add(self, pid: int) -> None:
         """Count a process and all below it."""
@@ -145,32 +146,43 @@ class _Tree:
                     self.add(child)
 
     def measure(self, now: float) -> Usage:
-        """Read every process.
+        """Read every process."""
+        elapsed = 0.0 if self._measured is None else now - self._measured
+        self._measured = now
+        moved = [one for one in self.processes.values() if one.moved()]
+        if moved or elapsed <= 0:
+            used = self._used(moved, elapsed)
+            cpu = round(100.0 * used / TICKS_PER_SECOND / elapsed, 1) if elapsed > 0 else 0.0
+            rss = sum(one.rss for one in self.processes.values())
+            running = sum(not one.zombie for one in self.processes.values())
+            self._usage = Usage(memory=rss * _PAGE, cpu=cpu, processes=running)
+        elif self._usage.cpu:
+            self._usage = Usage(memory=self._usage.memory, processes=self._usage.processes)
+        return self._usage
+
+    def _used(self, moved: list[_Counted], elapsed: float) -> int:
+        """Clock ticks that the tree used since it was last measured.
 
         CPU time is conserved: what an ended child had used reappears in its parent's account of waited-for children. So
         the tree's use is what the living used, plus what such accounts grew by beyond what was counted before.
         """
-        own = inherited = counted_before = rss = running = 0
-        since = None if self.measured is None else _boot_ticks() - int((now - self.measured) * TICKS_PER_SECOND) - 1
-        for one in list(self.processes.values()):
-            fresh = one.fresh and since is not None and one.start_ticks >= since
-            before_own, before_inherited = (0, 0) if fresh else (one.own, one.inherited)
-            if not one.read():
-                counted_before += one.own + one.inherited
+        own = inherited = counted_before = 0
+        last_time = _boot_ticks() - int(elapsed * TICKS_PER_SECOND) - 1
+        for one in moved:
+            before = (one.own, one.inherited)
+            if one.gone():
+                counted_before += 0 if one.fresh else sum(before)
                 os.close(one.fd)
                 del self.processes[one.pid]
                 continue
-            if fresh or not one.fresh:
-                own += one.own - before_own
-                inherited += one.inherited - before_inherited
-            one.fresh = False
-            rss += one.rss
-            running += not one.zombie
-        elapsed = 0.0 if self.measured is None else now - self.measured
-        self.measured = now
-        used = own + max(0, inherited - counted_before)
-        cpu = round(100.0 * used / TICKS_PER_SECOND / elapsed, 1) if elapsed > 0 else 0.0
-        return Usage(memory=rss * _PAGE, cpu=cpu, processes=running)
+            fresh, one.fresh = one.fresh, False
+            one.take()
+            if fresh:
+                # Older than the last measurement: when it used what it has used is not known.
+                before = (0, 0) if one.start_ticks >= last_time else (one.own, one.inherited)
+            own += one.own - before[0]
+            inherited += one.inherited - before[1]
+        return own + max(0, inherited - counted_before)
 
     def close(self) -> None:
         for one in self.processes.values():
@@ -181,7 +193,7 @@ class _Tree:
 class _Counted:
     """One process: its open stat, and the last figures (clock ticks and pages)."""
 
-    __slots__ = ("_text", "fd", "fresh", "inherited", "own", "pid", "ran", "rss", "start_ticks", "zombie")
+    __slots__ = ("_taken", "_text", "fd", "fresh", "inherited", "own", "pid", "ran", "rss", "start_ticks", "zombie")
 
     def __init__(self, fd: int, pid: int) -> None:
         self.fd, self.pid = fd, pid
@@ -191,37 +203,45 @@ class _Counted:
         """Not measured before."""
         self.ran = False
         """Whether it may have forked since it was last asked for children."""
-        self._text = b""
+        self._text = self._taken = b""
 
-    def read(self) -> bool:
-        """Take new figures; False when the process is gone."""
+    def moved(self) -> bool:
+        """Read; False when nothing at all has changed since it was measured."""
         try:
-            text = os.pread(self.fd, _STAT_SIZE, 0)
+            self._text = os.pread(self.fd, _STAT_SIZE, 0)
         except ProcessLookupError:
-            return False
-        if text == self._text:
-            return True
+            self._text = b""
+        return self.fresh or self._text != self._taken
+
+    def gone(self) -> bool:
+        """Whether the last reading found no process."""
+        return not self._text
+
+    def take(self) -> None:
+        """Take the figures of the last reading."""
         # rota.daemon.proc_stat in a hurry: field numbers of proc_pid_stat(5) minus 3, as the name is cut off.
+        text = self._text
         fields = text[text.rindex(b")") + 2 :].split(None, 22)
-        self._text, self.ran = text, True
+        self._taken, self.ran = text, True
         self.zombie = fields[0] in DEAD_STATES
         self.own = int(fields[11]) + int(fields[12])
         self.inherited = int(fields[13]) + int(fields[14])
         self.start_ticks = int(fields[19])
         self.rss = int(fields[21])
-        return True
 
 
 def _open(pid: int) -> _Counted | None:
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+    except OSError:
+        return None  # gone; or we are out of descriptors, and it is better not to be counted than to end the daemon
     found = _Counted(fd, pid)
-    if found.read():
-        return found
-    os.close(fd)
-    return None
+    found.moved()
+    if found.gone():
+        os.close(fd)
+        return None
+    found.take()
+    return found
 
 
 def _last_pid() -> bytes:
