@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,7 @@ class Adoption:
         gen = entry.instance.gen
         if pidfd is not None and not identity.ended(pidfd):
             self.report.running += 1
-            self.effects.take(entry, self._child(entry.id, gen, process, pidfd))
+            self.effects.take(entry, self._child(entry.id, gen, process, pidfd), adopted=True)
             return
         exit = self._exit_of(process, pidfd)
         fds = self._streams(entry.id, gen)
@@ -102,10 +103,11 @@ class Adoption:
         own = is_our_child(pidfd)
         child = spawn.Child(gen, process, pidfd, own, exits.began(process.start_ticks), self._streams(id, gen))
         kept = self.inheritance.kept.get(spawn.kept_key(id, gen), [])
-        if len(kept) > 2:
-            import socket
-
-            child.ipc = socket.socket(fileno=os.dup(kept[2]))
+        ipc = self.inheritance.ipc.get(spawn.kept_key(id, gen))
+        if ipc is None and len(kept) > spawn.KEPT_IPC:
+            ipc = os.dup(kept[spawn.KEPT_IPC])
+        if ipc is not None:
+            child.ipc = socket.socket(fileno=ipc)
             child.ipc.setblocking(False)
         return child
 
@@ -155,7 +157,7 @@ class Adoption:
             id, _, gen = key.partition(".")
             entry = self.world.supervisor.entries.get(int(id)) if id.isdigit() and gen.isdigit() else None
             if entry is not None and (entry.child is None or entry.child.gen != int(gen)):
-                self.world.streams.open(entry.id, entry.spec, self._streams(entry.id, int(gen))).close()
+                self.world.streams.open(entry.id, entry.spec, self._streams(entry.id, int(gen)), adopted=True).close()
                 spawn.remove_fifos(self.world.run_dir, entry.id, int(gen))
             if entry is None or entry.child is None or entry.child.gen != int(gen):
                 self.world.keeper.deposit(key, [])

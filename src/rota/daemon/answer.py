@@ -63,6 +63,13 @@ class Answer:
         if self.render is not None:
             self._send(b"o", text.encode() if isinstance(text, str) else text)
 
+    def raw(self, kind: str, data: bytes) -> None:
+        """Output of an app, as it came: "out" to stdout, "err" to stderr."""
+        if self.render is not None:
+            self._send(b"o" if kind == "out" else b"e", data)
+        else:
+            self.data([kind, data.decode("utf-8", "replace")])
+
     def note(self, text: str) -> None:
         """Exactly this on stderr, unless silent."""
         if self.render is not None and not self.render.silent:

@@ -28,6 +28,8 @@ class Inheritance:
     kept: dict[str, list[int]] = field(default_factory=dict)
     exits: dict[tuple[int, int], int] = field(default_factory=dict)
     """Wait status by (pid, start ticks)."""
+    ipc: dict[str, int] = field(default_factory=dict)
+    """IPC ends by key, after a planned re-execution."""
 
 
 class KeeperLink:

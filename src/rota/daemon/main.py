@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal as signals
+import socket
 import sys
 
 from rota.clock import SystemClock
@@ -24,14 +25,14 @@ from rota.daemon.recovery import open_ledger
 from rota.daemon.server import Server
 from rota.daemon.settings import Settings
 from rota.daemon.streams import Streams
-from rota.daemon.succession import become_keeper
+from rota.daemon.succession import become_keeper, read_state, reexecute
 from rota.daemon.supervisor import Supervisor
 from rota.daemon.verbs.table import HANDLERS
 from rota.daemon.world import World
 from rota.errors import RotaError
 from rota.home import Home
 from rota.keeper.launch import take_lock
-from rota.keeper.protocol import KEEPER_FD, LOCK_FD, PERMANENT
+from rota.keeper.protocol import KEEPER_FD, LOCK_FD, PERMANENT, STATE_FD
 from rota.logs.files import LogFiles
 from rota.logs.pump import LogPump
 from rota.version import __version__
@@ -44,6 +45,9 @@ HOUSEKEEPING = 1.0
 
 def main(argv: list[str]) -> int:
     """Run until told to end. Returns the exit code: PERMANENT when starting again would not help."""
+    if argv[1:] == ["--check"]:
+        print(__version__)
+        return 0
     home = Home(argv[0])
     clock = SystemClock()
     files = LogFiles(wall=clock.now, monotonic=clock.monotonic, report=lambda text: log.error("%s", text))
@@ -56,11 +60,18 @@ def main(argv: list[str]) -> int:
     settings = Settings(home)
     _log_to(files, home, settings)
     spawn.raise_nofile()
-    keeper = KeeperLink(_take_fd(KEEPER_FD))
-    inheritance = keeper.inherit()
+    state = read_state(_take_fd(STATE_FD))
+    if state is not None:
+        keeper = KeeperLink(state.keeper if state.keeper >= 0 else None)
+        keeper.held = state.held
+        inheritance = Inheritance(ipc=state.ipc)
+    else:
+        keeper = KeeperLink(_take_fd(KEEPER_FD))
+        inheritance = keeper.inherit()
+    listener = socket.socket(fileno=state.listener) if state is not None and state.listener >= 0 else None
     try:
         with asyncio.Runner() as runner:
-            return runner.run(Daemon(home, clock, files, settings, keeper, lock).run(inheritance))
+            return runner.run(Daemon(home, clock, files, settings, keeper, lock).run(inheritance, listener))
     except RotaError as error:
         log.error("cannot start: %s%s", error.message, f" ({error.hint})" if error.hint else "")
         return PERMANENT
@@ -75,7 +86,7 @@ class Daemon:
         self.home, self.clock, self.files, self.settings = home, clock, files, settings
         self.keeper, self.lock = keeper, lock
 
-    async def run(self, inheritance: Inheritance) -> int:
+    async def run(self, inheritance: Inheritance, listener: socket.socket | None) -> int:
         """Everything, from adoption to the last byte."""
         loop = asyncio.get_running_loop()
         ledger, rows = open_ledger(self.home, self.clock)
@@ -106,7 +117,8 @@ class Daemon:
         self.keeper.watch(loop, self.exits.keeper_says, lambda: become_keeper(world, self.lock))
         self.server = Server(world, HANDLERS)
         world.end = self._end
-        await self.server.start()
+        world.reexecute = lambda: reexecute(world, self.lock, self.server)
+        await self.server.start(listener)
         _write_pid(self.home)
         log.info(
             "rota %s up, pid %d: %d instances, %d running, %d ended meanwhile (%d with unknown exit code)",

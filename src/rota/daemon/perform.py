@@ -103,21 +103,21 @@ class Effects:
         env = environ.build(record, home=world.home.path, home_id=world.home_id, gen=gen, extra=extra)
         return spawn.Order(entry.id, gen, entry.spec, env, world.run_dir, ipc=wants_ipc(entry.spec))
 
-    def take(self, entry: Entry, child: Child) -> None:
+    def take(self, entry: Entry, child: Child, *, adopted: bool = False) -> None:
         """A process is there, new or adopted: watch it, drain it, listen to it."""
-        self._hold(entry, child, child.pidfd)
+        self._hold(entry, child, child.pidfd, adopted=adopted)
         self._mains.add(child.process.pid)
         self._exits.watch(entry.id, child)
         self._gates.open(entry, child)
 
     def take_dead(self, entry: Entry, child: Child) -> None:
         """A process that ended while no daemon was there: its output is still to be fetched, its tree to be swept."""
-        self._hold(entry, child, None)
+        self._hold(entry, child, None, adopted=True)
 
-    def _hold(self, entry: Entry, child: Child, pidfd: int | None) -> None:
+    def _hold(self, entry: Entry, child: Child, pidfd: int | None, *, adopted: bool) -> None:
         entry.child = child
         entry.tree = Tree(child.process, self._marker(entry, child.gen), self._reapers, pidfd)
-        entry.outputs = self._world.streams.open(entry.id, entry.spec, child.fds)
+        entry.outputs = self._world.streams.open(entry.id, entry.spec, child.fds, adopted=adopted)
 
     def _marker(self, entry: Entry, gen: int) -> bytes:
         return f"{environ.MARKER}={environ.marker(self._world.home_id, entry.id, gen)}".encode()

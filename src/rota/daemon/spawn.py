@@ -37,6 +37,10 @@ class Deposit(Protocol):
     def __call__(self, key: str, fds: list[int]) -> None: ...
 
 
+KEPT_IPC = 2
+"""Place of the IPC end among a process's kept descriptors, after its two FIFOs."""
+
+
 @dataclass(slots=True)
 class Child:
     """What the daemon holds of one running process. Closed by its owner, the supervisor."""

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from rota.logs.drain import Drain, Sink
 from rota.logs.encode import encoder
 from rota.process.paths import NOWHERE, log_paths
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rota.daemon.settings import Settings
     from rota.home import Home
     from rota.logs.files import LogFiles
     from rota.logs.pump import LogPump
+    from rota.logs.rotation import RotationPolicy
+    from rota.logs.writer import LogFile
     from rota.process.spec import AppSpec
+
+Heard: TypeAlias = "Callable[[str, bytes], None]"
 
 
 class Outputs:
     """The two streams of one process, being drained. Owns the read ends it was given."""
 
-    def __init__(self, pump: LogPump, drains: list[Drain]) -> None:
+    def __init__(self, pump: LogPump, drains: list[Drain], files: list[LogFile]) -> None:
         self._pump = pump
         self.drains = drains
+        self._files = files
+        self._taps: dict[Heard, list[Callable[[bytes], None]]] = {}
         for drain in drains:
             pump.add(drain)
 
@@ -32,6 +41,23 @@ class Outputs:
             self._pump.remove(drain)
         self.drains = []
 
+    def listen(self, heard: Heard) -> None:
+        """Hand every piece of output to `heard(kind, bytes)`, once it is in the files."""
+        taps: list[Callable[[bytes], None]] = [partial(heard, drain.kind) for drain in self.drains]
+        for drain, tap in zip(self.drains, taps, strict=True):
+            drain.taps.append(tap)
+        self._taps[heard] = taps
+
+    def unlisten(self, heard: Heard) -> None:
+        """Undo `listen`."""
+        for drain, tap in zip(self.drains, self._taps.pop(heard, []), strict=False):
+            drain.taps.remove(tap)
+
+    def set_policy(self, policy: RotationPolicy) -> None:
+        """Rotate by this from now on."""
+        for file in self._files:
+            file.policy = policy
+
 
 class Streams:
     """Opens Outputs; knows the home's log directory and the rotation settings."""
@@ -39,8 +65,12 @@ class Streams:
     def __init__(self, home: Home, settings: Settings, files: LogFiles, pump: LogPump) -> None:
         self._home, self._settings, self.files, self._pump = home, settings, files, pump
 
-    def open(self, id: int, spec: AppSpec, fds: dict[str, int]) -> Outputs:
-        """Start draining the read ends ("out", "err") of an instance's process."""
+    def open(self, id: int, spec: AppSpec, fds: dict[str, int], *, adopted: bool = False) -> Outputs:
+        """Start draining the read ends ("out", "err") of an instance's process.
+
+        `adopted`: the process was writing before this daemon, so an unfinished line in its file is its own.
+        """
+        files: list[LogFile] = []
         out, error, combined = log_paths(spec, id, self._home.logs)
         policy = self._settings.policy(spec.logs)
 
@@ -56,10 +86,12 @@ class Streams:
             if combined and combined != path:
                 # Kept nowhere but in the combined file is PM2's way of saying "only the combined one".
                 paths = [combined] if path == NOWHERE else [path, combined]
-            sinks = [Sink(self.files.open(each, policy, group=spec.name), form) for each in paths]
-            return Drain(fds[kind], kind, sinks, files=self.files, name=spec.name)
+            opened = [self.files.open(each, policy, group=spec.name) for each in paths]
+            files.extend(opened)
+            sinks = [Sink(file, form) for file in opened]
+            return Drain(fds[kind], kind, sinks, files=self.files, name=f"{spec.name} std{kind}", continues=adopted)
 
-        return Outputs(self._pump, [drain("out", out), drain("err", error)])
+        return Outputs(self._pump, [drain("out", out), drain("err", error)], files)
 
 
 def reopen_fifo(path: str, kept: int | None) -> int | None:

@@ -1,7 +1,9 @@
-"""When the keeper dies, the daemon takes its place: the parent of the apps stays their parent, so no exit code is ever lost.
+"""The daemon replaced by another program in the same process: by new code of its own, or by the keeper when that has died.
 
-The process executes the keeper's program over itself, keeping its pid, its children, the lock and the FIFOs; as keeper it
-then starts a new daemon, which adopts as after any crash. Nothing else could give the apps a subreaper above them again.
+The parent of the apps stays their parent, so no exit code is ever lost. `rota update`: the installed daemon is executed over
+this one, with the sockets, the lock and the IPC ends; the ledger says the rest. A dead keeper: the keeper's program is
+executed over this process and starts a new daemon, which adopts as after any crash; nothing else could give the apps a
+subreaper above them again.
 """
 
 from __future__ import annotations
@@ -10,13 +12,63 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from rota.daemon import spawn
-from rota.keeper.launch import keeper_argv
+from rota.keeper.launch import daemon_argv, keeper_argv
+from rota.keeper.protocol import LOCK_FD, STATE_FD
 
 if TYPE_CHECKING:
+    from rota.daemon.server import Server
     from rota.daemon.world import World
 
 log = logging.getLogger("rota.keeper")
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a daemon hands to its successor in the same process: descriptor numbers, which exec keeps."""
+
+    keeper: int
+    listener: int
+    held: dict[str, int]
+    """What the keeper holds: number of descriptors by key."""
+    ipc: dict[str, int]
+    """IPC ends by key."""
+
+
+def reexecute(world: World, lock_fd: int, server: Server) -> None:
+    """Execute the installed daemon over this process. Does not return."""
+    log.info("replacing myself by the installed code")
+    world.ledger.flush()
+    world.ledger.write_snapshot()
+    listener = server.listener()
+    ipc = {
+        spawn.kept_key(entry.id, entry.child.gen): entry.child.ipc.fileno()
+        for entry in world.supervisor.entries.values()
+        if entry.child is not None and entry.child.ipc is not None
+    }
+    state = State(world.keeper.fileno(), listener.fileno() if listener is not None else -1, world.keeper.held, ipc)
+    memory = os.memfd_create("rota-state", 0)
+    os.write(memory, msgspec.json.encode(state))
+    for fd in (memory, lock_fd, state.keeper, state.listener, *ipc.values()):
+        if fd >= 0:
+            os.set_inheritable(fd, True)
+    argv = daemon_argv(world.home)
+    environ = {**os.environ, STATE_FD: str(memory), LOCK_FD: str(lock_fd)}
+    os.execve(argv[0], argv, environ)  # noqa: S606 - no shell, and that is the point
+
+
+def read_state(fd: int | None) -> State | None:
+    """What the predecessor handed over; None after an ordinary start."""
+    if fd is None:
+        return None
+    with open(fd, "rb") as file:
+        file.seek(0)
+        state = msgspec.json.decode(file.read(), type=State)
+    for number in (state.keeper, state.listener, *state.ipc.values()):
+        if number >= 0:
+            os.set_inheritable(number, False)
+    return state
 
 
 def become_keeper(world: World, lock_fd: int) -> None:

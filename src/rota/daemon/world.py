@@ -44,6 +44,8 @@ class World:
     notify_path: str = ""
     end: Callable[[int], None] = lambda code: None
     """End the daemon in an orderly way, with this exit code."""
+    reexecute: Callable[[], None] = lambda: None
+    """Replace this process by the installed code."""
     toggle_watch: Callable[[Entry], None] = lambda entry: None
     """PM2's `restart --watch`: watching goes on or off."""
     usage: Callable[[Entry], Usage] = lambda entry: Usage()

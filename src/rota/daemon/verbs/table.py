@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from rota.daemon.verbs import act, control, show, start
+from rota.daemon.verbs import act, control, dump, inspect, logs, scale, show, signals, start
 from rota.wire import messages
 
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
@@ -20,4 +20,23 @@ HANDLERS: dict[type, Handler] = {
     messages.Ids: show.ids,
     messages.Pids: show.pids,
     messages.Kill: control.kill,
+    messages.Update: control.update,
+    messages.Describe: inspect.describe,
+    messages.Env: inspect.env,
+    messages.Why: inspect.why,
+    messages.Report: inspect.report,
+    messages.Scale: scale.scale,
+    messages.Reset: scale.reset,
+    messages.Save: dump.save,
+    messages.ClearDump: dump.cleardump,
+    messages.Resurrect: dump.resurrect,
+    messages.LogSources: logs.log_sources,
+    messages.Flush: logs.flush,
+    messages.ReloadLogs: logs.reload_logs,
+    messages.Reconfigure: logs.reconfigure,
+    messages.Subscribe: logs.subscribe,
+    messages.SendSignal: signals.send_signal,
+    messages.SendLine: signals.send_line,
+    messages.Attach: signals.attach,
+    messages.Trigger: signals.trigger,
 }

@@ -1,0 +1,170 @@
+"""describe, env, why, report: looking closely."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rota.daemon.picture import record_of
+from rota.daemon.verbs.target import find, look_up
+from rota.errors import TargetNotFound
+from rota.process import environ
+from rota.process.paths import NOWHERE
+from rota.process.state import Failed
+from rota.render.suggest import suggest
+from rota.render.text import Style
+from rota.version import __version__
+
+if TYPE_CHECKING:
+    from rota.daemon.answer import Answer
+    from rota.daemon.entry import Entry
+    from rota.daemon.server import Inbox
+    from rota.daemon.world import World
+    from rota.process.record import Record
+    from rota.render.describe import Findings, TreeProcess
+    from rota.wire.messages import Describe, Env, Report, Why
+
+LAST_LINES = 8
+_TAIL_BYTES = 16 * 1024
+
+
+async def describe(world: World, request: Describe, answer: Answer, inbox: Inbox) -> None:
+    from rota.render.describe import describe as page
+
+    ids = look_up(world, request.target, request.cwd).ids
+    if not ids:
+        close = suggest(request.target, [entry.name for entry in world.supervisor.entries.values()])
+        hint = f"did you mean {close}?" if close else "`rota list` shows what there is"
+        raise TargetNotFound(f"{request.target} doesn't exist", hint)
+    world.sample()
+    for id in ids:
+        entry = world.supervisor.entries[id]
+        record = record_of(world, entry)
+        findings = _findings(world, entry, record, request.local_env)
+        answer.data([record, findings])
+        answer.text(page(record, findings, width=answer.width, style=Style(answer.colour), now=record.now) + "\n")
+
+
+def _findings(world: World, entry: Entry, record: Record, local_env: dict[str, str] | None) -> Findings:
+    from rota.render.describe import Findings
+
+    error_lines = last_lines(record.error_path)
+    troubled = isinstance(entry.instance.actual, Failed) or entry.instance.unstable > 0
+    out_lines = last_lines(record.out_path) if troubled and not error_lines else ()
+    return Findings(
+        tree=tuple(_tree(entry)),
+        port=_port(record, troubled),
+        out_lines=tuple(line.decode("utf-8", "replace") for line in out_lines),
+        error_lines=tuple(line.decode("utf-8", "replace") for line in error_lines) if troubled else (),
+        divergent=_divergent(entry, local_env),
+    )
+
+
+def last_lines(path: str, count: int = LAST_LINES) -> tuple[bytes, ...]:
+    """The end of a log; nothing when there is none."""
+    if not path or path == NOWHERE:
+        return ()
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            return tuple(file.read().splitlines()[-count:])
+    except OSError:
+        return ()
+
+
+def _tree(entry: Entry) -> list[TreeProcess]:
+    from rota.daemon.proc_stat import read_stat
+    from rota.render.describe import TreeProcess
+
+    found: list[TreeProcess] = []
+    page = os.sysconf("SC_PAGE_SIZE")
+    for member in entry.tree.members() if entry.tree is not None else ():
+        stat = read_stat(member.pid)
+        if stat is not None:
+            command = stat.comm.decode("utf-8", "replace")
+            found.append(TreeProcess(member.pid, command, member.depth, stat.rss_pages * page))
+    return found
+
+
+def _port(record: Record, troubled: bool) -> str:
+    """Who holds the port that the app could not have, where its last words tell of one."""
+    if not troubled:
+        return ""
+    from rota.daemon.ports import diagnose, holder_of
+
+    for path in (record.error_path, record.out_path):
+        port = diagnose(b"\n".join(last_lines(path, 60)))
+        if port is not None:
+            holder = holder_of(port)
+            return (
+                f"port {port} is held by {holder.describe()}" if holder else f"port {port} was in use; it is free now"
+            )
+    return ""
+
+
+def _divergent(entry: Entry, local_env: dict[str, str] | None) -> dict[str, str] | None:
+    if local_env is None:
+        return None
+    live = {**entry.spec.shell_env, **environ.declared(entry.spec, entry.instance)}
+    return {name: value for name, value in sorted(live.items()) if local_env.get(name) != value}
+
+
+async def env(world: World, request: Env, answer: Answer, inbox: Inbox) -> None:
+    """What the process was given; asked for by name, so values are shown."""
+    from rota.render.env import env_diff, env_text
+
+    _, entries = find(world, request.target, request.cwd)
+    entry = entries[0]
+    live = _live_environ(world, entry)
+    answer.data(live)
+    if request.next_env is None:
+        answer.text(env_text(live) + "\n")
+        return
+    spec = entry.spec
+    following = {**spec.shell_env, **request.next_env}
+    present = {**spec.shell_env, **spec.env}
+    answer.text(env_diff(present, following, Style(answer.colour)) + "\n")
+
+
+def _live_environ(world: World, entry: Entry) -> dict[str, str]:
+    record = record_of(world, entry)
+    gen = entry.instance.gen
+    return environ.build(record, home=world.home.path, home_id=world.home_id, gen=gen, extra={"ROTA_DB": world.home.db})
+
+
+async def why(world: World, request: Why, answer: Answer, inbox: Inbox) -> None:
+    """The story of an app: why it restarted, why it did not run."""
+    from rota.render.human import stamp
+    from rota.render.reason import reason
+
+    _, entries = find(world, request.target, request.cwd)
+    for name in dict.fromkeys(entry.name for entry in entries):
+        story = world.ledger.events(name, request.limit)
+        answer.data(story)
+        for entry in entries:
+            if entry.name == name:
+                answer.text(f"{name} ({entry.id}) {reason(record_of(world, entry))}\n")
+        for at, instance, kind, detail in story:
+            answer.text(f"  {stamp(at)}  {name}:{instance}  {kind}{f'  {detail}' if detail else ''}\n")
+
+
+async def report(world: World, request: Report, answer: Answer, inbox: Inbox) -> None:
+    entries = world.supervisor.entries.values()
+    facts = {
+        "version": __version__,
+        "python": sys.version.split()[0],
+        "pid": os.getpid(),
+        "keeper": os.getppid() if world.keeper.alive else 0,
+        "home": world.home.path,
+        "runtime directory": world.run_dir,
+        "uptime": round(world.clock.now() - world.started),
+        "instances": len(world.supervisor.entries),
+        "running": sum(entry.child is not None for entry in entries),
+        "ledger": world.ledger.degraded or "writable",
+        "descriptors": len(os.listdir("/proc/self/fd")),
+    }
+    answer.data(facts)
+    for name, value in facts.items():
+        answer.text(f"{name:20}: {value}\n")

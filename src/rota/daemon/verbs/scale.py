@@ -1,0 +1,74 @@
+"""scale and reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota.daemon.lifecycle import start_in_order, wait_up
+from rota.daemon.verbs.progress import shown
+from rota.daemon.verbs.show import show_list
+from rota.daemon.verbs.target import find, named
+from rota.errors import TargetNotFound, UsageError
+from rota.render.suggest import suggest
+
+if TYPE_CHECKING:
+    from rota.daemon.answer import Answer
+    from rota.daemon.entry import Entry
+    from rota.daemon.server import Inbox
+    from rota.daemon.world import World
+    from rota.wire.messages import Reset, Scale
+
+
+async def scale(world: World, request: Scale, answer: Answer, inbox: Inbox) -> None:
+    """`5` absolute, `+2`, `-1`. The newest leave first."""
+    entries = named(world, (request.name,))
+    if not entries:
+        close = suggest(request.name, [entry.name for entry in world.supervisor.entries.values()])
+        hint = f"did you mean {close}?" if close else "`rota list` shows what there is"
+        raise TargetNotFound(f"Application {request.name} not found", hint)
+    wanted = _wanted(request.count, len(entries))
+    if wanted == len(entries):
+        answer.error("Nothing to do")
+        return
+    if wanted > len(entries):
+        await _up(world, answer, entries, wanted - len(entries))
+    else:
+        await _down(world, answer, entries[wanted:])
+    show_list(world, answer)
+
+
+def _wanted(count: str, now: int) -> int:
+    sign, digits = (count[0], count[1:]) if count[:1] in ("+", "-") else ("", count)
+    if not digits.isdigit():
+        raise UsageError(f"{count} is not a number of instances", "write 5, +2 or -1")
+    number = int(digits)
+    return max(0, {"": number, "+": now + number, "-": now - number}[sign])
+
+
+async def _up(world: World, answer: Answer, entries: list[Entry], more: int) -> None:
+    model = entries[0].spec
+    created = world.supervisor.create([model] * more)
+    for _ in created:
+        answer.say("Scaling up application")
+    await start_in_order(world, created, "scaled up")
+    await wait_up(world, [entry.id for entry in created])
+
+
+async def _down(world: World, answer: Answer, leaving: list[Entry]) -> None:
+    ids = [entry.id for entry in leaving]
+
+    async def work(left: set[int]) -> None:
+        world.supervisor.want(ids, "forget", "scaled down")
+        await world.supervisor.settled(ids, lambda entry: False, lambda pending: left.intersection_update(pending))
+
+    await shown(answer, "scaling down", leaving, "still up", work)
+    for id in ids:
+        answer.say(f"[{leaving[0].name}]({id}) ✓")
+
+
+async def reset(world: World, request: Reset, answer: Answer, inbox: Inbox) -> None:
+    _, entries = find(world, request.target, request.cwd)
+    for entry in entries:
+        world.supervisor.reset(entry)
+        answer.say(f"Resetting meta for process id {entry.id}")
+    show_list(world, answer)
