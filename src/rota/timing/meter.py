@@ -12,7 +12,6 @@ Mutable on purpose: `take` is the innermost call of every rate-limited loop. Sec
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from dataclasses import dataclass
 
 from rota.timing import bucket
@@ -81,10 +80,9 @@ class Meter:
         self.state = (tat, FULL[1])
         self.blocked_until = blocked_until
         self.change_rule(rule)
-        values = array("d", spent)
-        self.spent = deque([values[i], values[i + 1], values[i + 2]] for i in range(0, len(values), 3))
-        """[first, last, cost] of takes not yet come back, oldest first."""
-        self.total = sum(entry[2] for entry in self.spent)
+        self.spent = array("d", spent)
+        """first, last, cost of each take not yet come back, oldest first. An array, because shared stores keep its bytes."""
+        self.total = sum(self.spent[2::3])
 
     def change_rule(self, rule: BudgetRule) -> None:
         """Go on under other terms; what was spent stays spent."""
@@ -108,18 +106,18 @@ class Meter:
             return wait
         # The common case, written out: a million calls a second go through here.
         spent = self.spent
-        if spent and spent[0][1] <= now - self._per:
+        if spent and spent[1] <= now - self._per:
             self._expire(now)
         total = self.total + cost
         if total > self._limit:
             return self._window_wait(cost, now)
         self.total = total
-        if self._grain and spent and now - (last := spent[-1])[0] < self._grain:
-            last[2] += cost
-            if now > last[1]:
-                last[1] = now
+        if self._grain and spent and now - spent[-3] < self._grain:
+            spent[-1] += cost
+            if now > spent[-2]:
+                spent[-2] = now
         else:
-            spent.append([now, now, cost])
+            spent.extend((now, now, cost))
         return 0.0
 
     def wait(self, cost: float, now: float) -> float:
@@ -144,11 +142,11 @@ class Meter:
             return
         self.total += cost
         spent = self.spent
-        if self._grain and spent and at - spent[-1][0] < self._grain:
-            spent[-1][1] = max(spent[-1][1], at)
-            spent[-1][2] += cost
+        if self._grain and spent and at - spent[-3] < self._grain:
+            spent[-1] += cost
+            spent[-2] = max(spent[-2], at)
         else:
-            spent.append([at, at, cost])
+            spent.extend((at, at, cost))
 
     def reserve(self, cost: float, now: float) -> float:
         """Spend `cost` now or in future; the seconds to wait before going ahead. Infinite, and nothing spent, when never."""
@@ -161,12 +159,13 @@ class Meter:
         """Undo a take recorded at `at`. A pause stays."""
         if self._paced:
             self.state = bucket.refund(self._bucket, self.state, cost)
-        for entry in reversed(self.spent):
-            if entry[0] <= at <= entry[1]:
-                entry[2] -= cost
+        for i in range(len(self.spent) - 3, -1, -3):
+            first, last, spent = self.spent[i : i + 3]
+            if first <= at <= last:
                 self.total -= cost
-                if entry[2] <= _ROUNDING:
-                    self.spent.remove(entry)
+                self.spent[i + 2] = spent - cost
+                if spent - cost <= _ROUNDING:
+                    del self.spent[i : i + 3]
                 return
 
     def penalize(self, until: float) -> None:
@@ -191,18 +190,17 @@ class Meter:
         """The same meter on a clock that was put forward (`by` > 0) or back."""
         self.state = bucket.shift(self.state, by)
         self.blocked_until += by
-        for entry in self.spent:
-            entry[0] += by
-            entry[1] += by
-
-    def dump(self) -> bytes:
-        """The takes, for `Meter(spent=...)`."""
-        return array("d", [value for entry in self.spent for value in entry]).tobytes()
+        for i in range(0, len(self.spent), 3):
+            self.spent[i] += by
+            self.spent[i + 1] += by
 
     def _expire(self, now: float) -> None:
         spent, horizon = self.spent, now - self._per + _SLACK
-        while spent and spent[0][1] <= horizon:
-            self.total -= spent.popleft()[2]
+        past = 0
+        while past < len(spent) and spent[past + 1] <= horizon:
+            self.total -= spent[past + 2]
+            past += 3
+        del spent[:past]
         if not spent:
             self.total = 0.0  # sums of fractions drift; an empty window does not
 
@@ -210,8 +208,8 @@ class Meter:
         freed, wanted = 0.0, self.total + cost - self._limit
         if cost > self.rule.burst:
             return float("inf")
-        for _, last, spent in self.spent:
-            freed += spent
+        for i in range(1, len(self.spent), 3):
+            freed += self.spent[i + 1]
             if freed >= wanted:
-                return max(last + self._per - now, _SLACK)
+                return max(self.spent[i] + self._per - now, _SLACK)
         return float("inf")

@@ -24,6 +24,8 @@ CREATE TABLE jobs(
   not_before REAL NOT NULL DEFAULT 0,       -- no automatic run before this instant: circuit breaker, stretched interval
   hold TEXT NOT NULL DEFAULT '',            -- why: 'breaker', 'adaptive', ''
   last_due REAL,                            -- latest due time that was decided (run, skipped or missed)
+  horizon REAL NOT NULL DEFAULT 0,          -- last_due before the clock was put back
+  relived INTEGER NOT NULL DEFAULT 0,       -- how often it was
   next_due REAL,
   expected_by REAL,                         -- after this instant without a finished run the job is late
   stale_after REAL NOT NULL DEFAULT 0,      -- seconds without a success; 0 = twice the interval
@@ -39,6 +41,7 @@ CREATE TABLE jobs(
   miss_count INTEGER NOT NULL DEFAULT 0,
   failures INTEGER NOT NULL DEFAULT 0,      -- consecutive errors
   fence INTEGER NOT NULL DEFAULT 0,         -- last fencing token handed out
+  pruned_due REAL NOT NULL DEFAULT 0,       -- due times up to here may have lost their row and stay decided
   PRIMARY KEY (app, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX jobs_expected ON jobs(expected_by);
@@ -92,19 +95,22 @@ CREATE TABLE buckets(
   blocked_until REAL NOT NULL DEFAULT 0,
   capacity REAL NOT NULL DEFAULT 0,
   per REAL NOT NULL DEFAULT 0,
-  burst REAL NOT NULL DEFAULT 0
+  burst REAL NOT NULL DEFAULT 0,
+  window INTEGER NOT NULL DEFAULT 1,
+  version INTEGER NOT NULL DEFAULT 0,       -- grows with every change of the bucket or its line
+  updated REAL NOT NULL DEFAULT 0           -- wall clock of the last write: shows that the clock was set back
 ) STRICT, WITHOUT ROWID;
 
--- Who waits for a budget, in order of arrival, over all processes.
+-- Who waits for a budget, in order of arrival, over all processes. A waiter whose holder has expired is passed over.
 CREATE TABLE waiters(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   key TEXT NOT NULL,
   cost REAL NOT NULL,
   holder TEXT NOT NULL,
-  expires REAL NOT NULL,                    -- a waiter whose process died is passed over
-  ready_at REAL                             -- set for reservations: the instant that was promised
+  ready_at REAL                             -- set for reservations: the instant that was promised; they do not expire
 ) STRICT;
 CREATE INDEX waiters_by_key ON waiters(key, id);
+CREATE TABLE holders(name TEXT PRIMARY KEY, expires REAL NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE heartbeats(
   name TEXT PRIMARY KEY,
