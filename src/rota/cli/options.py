@@ -19,7 +19,7 @@ BARE = "\0"
 
 
 def lifecycle_options(*fields: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a verb the lifecycle options of these fields, or all; it receives one CliOptions after the session."""
+    """Give a verb the lifecycle options of these fields, or all; it receives the session and one CliOptions first."""
     table = [info for info in option_table() if info.flags != ("--",) and (not fields or info.field in fields)]
     names = [info.field for info in table if info.field != "ignored"]
 
@@ -36,7 +36,7 @@ def lifecycle_options(*fields: str) -> Callable[[Callable[..., int]], Callable[.
         params: list[click.Parameter] = getattr(wrapped, "__click_params__", [])
         params.extend(reversed([option for info in table for option in _options(info)]))
         wrapped.__click_params__ = params  # type: ignore[attr-defined]
-        return wrapped
+        return click.pass_obj(wrapped)
 
     return decorate
 

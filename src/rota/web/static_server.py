@@ -93,7 +93,6 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server_version = f"rota/{__version__}"
-    sys_version = ""
     timeout = IDLE_TIMEOUT
     server: StaticServer
 
@@ -218,6 +217,10 @@ class Handler(BaseHTTPRequestHandler):
             f"<h1>Index of /{title}</h1>\n<ul>\n{rows}\n</ul>\n</html>\n"
         )
         self._text(200, page, kind="text/html")
+
+    def version_string(self) -> str:
+        """The Server header; which Python it is, is nobody's business."""
+        return self.server_version
 
     def log_message(self, format: str, *args: Any) -> None:
         """No access log: rota keeps what an app prints, and a busy site would print nothing else."""

@@ -25,7 +25,6 @@ TARGETS = click.argument("targets", nargs=-1, required=True, metavar="TARGET..."
 @TARGETS
 @lifecycle_options(*_ENDING)
 @click.option("--watch", is_flag=False, flag_value="", hidden=True, expose_value=False)  # a stop ends it anyway
-@click.pass_obj
 def stop_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
     """Stop apps and keep them in the list: id, name, namespace, all, /regex/, script or file."""
     return _act(session, "stop", targets, options)
@@ -34,7 +33,6 @@ def stop_command(session: Session, options: CliOptions, targets: tuple[str, ...]
 @click.command("delete")
 @TARGETS
 @lifecycle_options(*_ENDING)
-@click.pass_obj
 def delete_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
     """Stop apps and forget them. Their log files stay."""
     return _act(session, "delete", targets, options)
@@ -43,7 +41,6 @@ def delete_command(session: Session, options: CliOptions, targets: tuple[str, ..
 @click.command("restart")
 @TARGETS
 @lifecycle_options()
-@click.pass_obj
 def restart_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
     """Stop and start apps. Options become part of them; words after -- replace their arguments."""
     return _act(session, "restart", targets, options)
@@ -52,7 +49,6 @@ def restart_command(session: Session, options: CliOptions, targets: tuple[str, .
 @click.command("reload")
 @TARGETS
 @lifecycle_options()
-@click.pass_obj
 def reload_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
     """Replace running processes: the new one is ready before the old one ends, wherever that is possible."""
     return _act(session, "reload", targets, options)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 @click.command("start")
 @click.argument("targets", nargs=-1, metavar="[TARGET...]")
 @lifecycle_options()
-@click.pass_obj
 def start_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
     """Start apps.
 
@@ -55,7 +54,6 @@ def start_command(session: Session, options: CliOptions, targets: tuple[str, ...
 @click.command("startOrRestart")
 @click.argument("file")
 @lifecycle_options()
-@click.pass_obj
 def startorrestart_command(session: Session, options: CliOptions, file: str) -> int:
     """Restart the apps of a file that rota knows and start the others."""
     return _start_or(session, options, file, "restart")
@@ -64,7 +62,6 @@ def startorrestart_command(session: Session, options: CliOptions, file: str) -> 
 @click.command("startOrReload")
 @click.argument("file")
 @lifecycle_options()
-@click.pass_obj
 def startorreload_command(session: Session, options: CliOptions, file: str) -> int:
     """Reload the apps of a file that rota knows and start the others."""
     return _start_or(session, options, file, "reload")
@@ -126,7 +123,7 @@ def _spec(session: Session, target: str, options: CliOptions) -> AppSpec:
         near = suggestion(target, {name for _, name in session.call(Find(target="all"))})
         if error.hint or not near:
             raise
-        raise SpecError(error.message, f"or {near}", file=error.file, key=error.key) from error
+        raise SpecError(error.message, near, file=error.file, key=error.key) from error
     if options.write:
         path = write_file(spec, target, options, session.cwd())
         session.say(f"Writing configuration to {path}")
