@@ -22,8 +22,8 @@ __all__ = ["Cron", "CronError", "Dst"]
 
 Dst = Literal["debian", "real"]
 
-# A jump of three hours or more is a change of zone, not of season (Samoa 2011 skipped a day): nothing is made up for.
-_SEASONAL = 3 * 3600
+SEASONAL = 3 * 3600
+"""A jump of three hours or more is a change of zone, not of season (Samoa 2011 skipped a day): nothing is made up for."""
 
 
 class Cron:
@@ -44,6 +44,8 @@ class Cron:
     __slots__ = ("_dst", "_expression", "_once", "_times", "_window", "_zone")
 
     def __init__(self, expression: str, tz: str | tzinfo = "UTC", dst: Dst = "debian") -> None:
+        if not isinstance(expression, str):
+            raise CronError(f"an expression is text, not {type(expression).__name__}", expression=str(expression))
         self._times = wall_times(expression)
         self._expression = expression
         if dst not in ("debian", "real"):
@@ -144,6 +146,16 @@ class Cron:
         """The last firing at or before `instant`, in seconds since the epoch."""
         return self._last(floor(instant))
 
+    def wall_times(self, start: int, end: int, limit: int) -> list[int]:
+        """The first `limit` times from `start` to before `end` at which it matches on the wall, whatever clocks do there.
+        Seconds since 1970-01-01 00:00 on the wall."""
+        found: list[int] = []
+        wall = self._times.next(start)
+        while wall is not None and wall < end and len(found) < limit:
+            found.append(wall)
+            wall = self._times.next(wall + 1)
+        return found
+
     def explain(self) -> str:
         """The schedule as a sentence."""
         from rota.timing.cron_explain import explain  # previews only; the hot path need not load it
@@ -165,7 +177,7 @@ class Cron:
         found = self._times.next(wall)
         while found is not None:
             if found < lo + offset:  # inside the gap that ends at lo
-                if self._once and offset - before < _SEASONAL:
+                if self._once and offset - before < SEASONAL:
                     return lo
                 found = self._times.next(lo + offset)
             elif found - offset < hi:
@@ -186,7 +198,7 @@ class Cron:
         while found is not None:
             if found >= lo + (max(before, offset) if self._once else offset):
                 return found - offset
-            if self._once and lo + before <= found and offset - before < _SEASONAL:
+            if self._once and lo + before <= found and offset - before < SEASONAL:
                 return lo  # what the gap skipped
             if before > offset or found >= lo + before:
                 found = self._times.prev(lo - 1 + before)

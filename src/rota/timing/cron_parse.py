@@ -149,6 +149,12 @@ class _Reader:
             return domain.names.index(text.upper()) + domain.low
         raise self.error(self._why_no_value(text), offset)
 
+    def single(self, text: str, offset: int, mark: str) -> int:
+        """The day before a mark that takes no range."""
+        if "-" in text or "*" in text:
+            raise self.error(f"{text}{mark}: {mark} follows a single day", offset)
+        return self.value(text, offset)
+
     def _why_no_value(self, text: str) -> str:
         domain = self.domain
         if not text:
@@ -209,9 +215,7 @@ def _days(reader: _Reader) -> tuple[frozenset[int], frozenset[int], bool, bool]:
         elif upper.startswith("L"):
             raise reader.error(f"{term!r}: only L and LW are known", offset)
         elif upper.endswith("W"):
-            if not term[:-1].isdigit():
-                raise reader.error(f"{term!r}: W follows a single day, as 15W", offset)
-            near.add(reader.value(term[:-1], offset))
+            near.add(reader.single(term[:-1], offset, "W"))
         else:
             plain.update(reader.range(term, offset))
     return frozenset(plain), frozenset(near), last_day, last_workday
@@ -229,13 +233,13 @@ def _weekdays(reader: _Reader) -> tuple[frozenset[int], frozenset[tuple[int, int
         if mark:
             if count not in ("1", "2", "3", "4", "5"):
                 raise reader.error(f"{term!r}: the number after # is 1 to 5", offset + len(day) + 1)
-            nth.add((reader.value(day, offset) % 7, int(count)))
+            nth.add((reader.single(day, offset, "#") % 7, int(count)))
         elif term.upper() == "L":
             raise reader.error(
                 "L alone is unclear here", offset, "name the day: FRIL is the last Friday; SAT is Saturday"
             )
         elif term.upper().endswith("L"):
-            last.add(reader.value(term[:-1], offset) % 7)
+            last.add(reader.single(term[:-1], offset, "L") % 7)
         else:
             plain.update(n % 7 for n in reader.range(term, offset))
     return frozenset(plain), frozenset(nth), frozenset(last)
@@ -279,8 +283,6 @@ def parse(text: str) -> Fields:
     Raises:
         CronError: anything that is not exactly the dialect.
     """
-    if not isinstance(text, str):
-        raise CronError(f"an expression is text, not {type(text).__name__}", expression=str(text))
     _check_letters(text)
     columns = _split(text)
     if columns and columns[0][0].startswith("@"):
