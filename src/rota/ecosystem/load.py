@@ -237,6 +237,11 @@ def _entries(
             {},
             True,
         )
+    if kind == "toml" and _is_native(document):
+        from rota.ecosystem import toml
+
+        native = toml.read(document, findings, env_name=env_name)
+        return native.entries, {name: Budget(*pair) for name, pair in native.budgets.items()}, True
     package = os.path.basename(absolute) == "package.json"
     return pm2.entries(document, findings, env_name=env_name, package=package), {}, False
 

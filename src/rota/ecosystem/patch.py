@@ -80,7 +80,13 @@ def _field(part: str, name: str) -> msgspec.structs.FieldInfo:
     return next(field for field in msgspec.structs.fields(struct) if field.name == name)
 
 
-def _default(field: msgspec.structs.FieldInfo) -> Any:
+def _converted(part: str, name: str, value: Any) -> Any:
+    """A value as its field holds it: lists and objects have been through JSON, None puts the default back."""
+    if isinstance(value, str | int | float | tuple):
+        return value  # as the readers made it: looking up the field's type would cost more than everything else here
+    field = _field(part, name)
+    if value is not None:
+        return msgspec.convert(value, field.type)
     return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
 
 
@@ -103,9 +109,7 @@ def apply_patch(spec: AppSpec, patch: Settings) -> AppSpec:
         if name in SPECIAL:
             continue
         part, field_name = PLACES[name]
-        field = _field(part, field_name)
-        converted = _default(field) if value is None else msgspec.convert(value, field.type)
-        parts.setdefault(part, {})[field_name] = converted
+        parts.setdefault(part, {})[field_name] = _converted(part, field_name, value)
     top = parts.pop("", {})
     if "instances" in top:
         top["instances_given"] = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, NamedTuple
 
 from rota.errors import SpecError
@@ -48,7 +47,7 @@ class InvalidEcosystem(SpecError):
             super().__init__(first.message, first.hint, file=file, key=first.key)
             return
         lines = "".join(f"\n  {problem.line()}" for problem in self.problems)
-        super().__init__(f"{len(self.problems)} problems, nothing was started:{lines}", file=file)
+        super().__init__(f"{len(self.problems)} problems:{lines}", file=file)
 
 
 class Findings:
@@ -76,5 +75,7 @@ class Findings:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean "x"?`, or nothing when no known word is near."""
+    import difflib
+
     matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
     return f'did you mean "{matches[0]}"?' if matches else ""

@@ -203,6 +203,8 @@ def env_text(value: Any) -> str:
             return str(int(value))
         case int() | float():
             return str(value)
+    if not isinstance(value, dict | list):
+        return str(value)
     import json
 
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)

@@ -54,11 +54,10 @@ def evaluate(
 
 
 def _by_node(path: str, cwd: str, environ: Mapping[str, str], shown: str, reason: str) -> Evaluated:
-    from shutil import which
-
     from rota.ecosystem.javascript import node
+    from rota.ecosystem.resolve.python import which
 
-    program = which("node", path=environ.get("PATH"))
+    program = which("node", environ)
     if program is None:
         asked = reason or "node is not on PATH"
         hint = "node would evaluate it, but is not on PATH" if reason else "install node, or leave the engine out"

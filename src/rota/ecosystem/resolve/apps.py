@@ -81,7 +81,40 @@ def _resolved(settings: Settings, key: str, place: Place, findings: Findings) ->
         version=_version(command.exec_path),
     )
     rest = {name: value for name, value in settings.items() if name not in _CONSUMED and value is not None}
+    rest |= _checks(settings, cwd, {**environ, **env})
     return apply_patch(spec, _with_paths(rest, settings, spec, base))
+
+
+def _checks(settings: Settings, cwd: str, environ: dict[str, str]) -> Settings:
+    """The commands of probes and of a job's `verify`, their programs looked up as the app's own is."""
+    changed: Settings = {}
+    for name in ("ready", "alive"):
+        probe = settings.get(name)
+        if probe and "command" in probe:
+            changed[name] = {**probe, "command": _argv(f"{name}.exec", probe["command"], cwd, environ)}
+    job = settings.get("job")
+    if job and "verify" in job:
+        changed["job"] = {**job, "verify": _argv("verify", job["verify"], cwd, environ)}
+    return changed
+
+
+def _argv(called: str, run: Any, cwd: str, environ: dict[str, str]) -> tuple[str, ...]:
+    command = _command_of(called, {"run": run}, cwd, environ)
+    return AppSpec(
+        name=called,
+        exec_path=command.exec_path,
+        args=command.args,
+        interpreter=command.interpreter,
+        interpreter_args=command.interpreter_args,
+        argv=command.argv,
+    ).command()
+
+
+def _command_of(called: str, settings: Settings, cwd: str, environ: dict[str, str]) -> Command:
+    try:
+        return find_command(settings, cwd, environ)
+    except Wrong as error:
+        raise Wrong(f"{called}: {error.message}", error.hint) from None
 
 
 def _beside_the_file(settings: Settings, cwd: str, key: str, place: Place, findings: Findings) -> str:

@@ -10,7 +10,7 @@ from rota.ecosystem import words
 from rota.ecosystem.patch import shell_args
 from rota.ecosystem.problems import Wrong
 from rota.ecosystem.resolve import programs
-from rota.ecosystem.resolve.python import Python, find_environment, find_python
+from rota.ecosystem.resolve.python import Python, find_environment, find_python, which
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -241,11 +241,9 @@ def _asked_python(name: str, cwd: str, python: Python, environ: Mapping[str, str
 
 def _shell_line(line: str, args: tuple[str, ...], cwd: str, environ: Mapping[str, str]) -> Command:
     """PM2's rule for a script with blanks: `bash -c`, or sh where there is no bash."""
-    from shutil import which
-
-    shell = which("bash", path=programs.search_path(environ)) or "/bin/sh"
+    shell = which("bash", environ) or "/bin/sh"
     first = (line.split() or [""])[0]
-    on_path = which(first, path=programs.search_path(environ)) if "/" not in first else os.path.join(cwd, first)
+    on_path = which(first, environ) if "/" not in first else os.path.join(cwd, first)
     environment = None if on_path else find_environment((cwd,), environ)
     scripts = environment.scripts if environment and os.access(f"{environment.scripts}/{first}", os.X_OK) else ""
     return Command(

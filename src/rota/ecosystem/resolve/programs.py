@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from rota.ecosystem.problems import Wrong
-from rota.ecosystem.resolve.python import find_environment, find_python
+from rota.ecosystem.resolve.python import find_environment, find_python, which
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,25 +39,17 @@ class Interpreter(NamedTuple):
     python: bool = False
 
 
-def search_path(environ: Mapping[str, str]) -> str:
-    return environ.get("PATH") or os.defpath
-
-
 def find_program(name: str, cwd: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """A program by its bare name: (absolute path, where it was found). The project's environment comes before PATH."""
-    from shutil import which
-
     environment = find_environment((cwd,), environ)
-    if environment and (found := which(name, path=environment.scripts)):
+    if environment and (found := which(name, environ, environment.scripts)):
         return found, environment.reason
-    found = which(name, path=search_path(environ))
+    found = which(name, environ)
     return (os.path.join(cwd, found), "PATH") if found else None
 
 
 def asked_interpreter(name: str, cwd: str, environ: Mapping[str, str]) -> Interpreter:
     """The interpreter that was named. Raises Wrong when it is not there."""
-    from shutil import which
-
     python = "python" in os.path.basename(name)
     if name in ("none", ""):
         return Interpreter("none", reason="asked for")
@@ -68,7 +60,7 @@ def asked_interpreter(name: str, cwd: str, environ: Mapping[str, str]) -> Interp
         if not os.access(path, os.X_OK) or os.path.isdir(path):
             raise Wrong(f"Interpreter {name} is not a program", f"looked for {path}")
         return Interpreter(path, reason="asked for", python=python)
-    if not which(name, path=search_path(environ)):
+    if not which(name, environ):
         raise Wrong(f"Interpreter {name} is NOT AVAILABLE in PATH. (type 'which {name}' to double check.)")
     return Interpreter(name, reason="asked for", python=python)
 
@@ -90,15 +82,13 @@ def _nvm_node(version: str, environ: Mapping[str, str]) -> str:
 
 def interpreter_for(path: str, cwd: str, environ: Mapping[str, str]) -> Interpreter:
     """What runs this file when nobody said: its extension, its shebang, or the file itself. Raises Wrong."""
-    from shutil import which
-
     extension = os.path.splitext(path)[1].lower()
     if extension in _PYTHON or (os.path.isdir(path) and os.path.exists(f"{path}/__main__.py")):
         python = find_python((os.path.dirname(path), cwd), environ)
         return Interpreter(python.path, reason=python.reason, python=True)
     names = _BY_EXTENSION.get(extension, ("node",) if os.path.isdir(path) else ())
     for name in names:
-        if which(name, path=search_path(environ)):
+        if which(name, environ):
             return Interpreter(name, reason=f"{name} for {extension or 'a directory'}")
     if names:
         raise Wrong(
@@ -109,8 +99,6 @@ def interpreter_for(path: str, cwd: str, environ: Mapping[str, str]) -> Interpre
 
 
 def _by_content(path: str, environ: Mapping[str, str]) -> Interpreter:
-    from shutil import which
-
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     if _is_binary(head):
@@ -124,7 +112,7 @@ def _by_content(path: str, environ: Mapping[str, str]) -> Interpreter:
         words = words[1:] if words and words[0] == "-S" else words
         if words:
             return Interpreter(words[0], tuple(words[1:]), "its shebang", python)
-    if which("node", path=search_path(environ)):
+    if which("node", environ):
         return Interpreter("node", reason="a text without extension or shebang: node, as in PM2")
     raise Wrong(f"nothing says how to run {path}", "give it a shebang (#!/usr/bin/env python3), or name an interpreter")
 

@@ -19,6 +19,20 @@ class Python(NamedTuple):
     scripts: str = ""
 
 
+def which(name: str, environ: Mapping[str, str], folders: str = "") -> str | None:
+    """The program a bare name means on PATH (or in `folders`, separated like PATH); a path is taken as it is.
+
+    Not shutil's, whose import costs more than the search.
+    """
+    if "/" in name:
+        return name if os.access(name, os.X_OK) and not os.path.isdir(name) else None
+    for folder in (folders or environ.get("PATH") or os.defpath).split(os.pathsep):
+        path = os.path.join(folder or ".", name)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    return None
+
+
 def find_python(starts: tuple[str, ...], environ: Mapping[str, str]) -> Python:
     """The interpreter for code in these directories.
 
@@ -74,15 +88,13 @@ def _own(lineage: list[str]) -> Python | None:
 
 
 def _on_path(starts: tuple[str, ...], environ: Mapping[str, str]) -> Python:
-    from shutil import which
-
     note = ""
     if any(
         os.path.exists(f"{folder}/uv.lock") for start in starts for folder in _upwards(start, environ.get("HOME", ""))
     ):
         note = '; uv.lock is there but no environment: run "uv sync"'
     for name in ("python", "python3"):
-        if which(name, path=environ.get("PATH")):
+        if which(name, environ):
             return Python(name, f"{name} on PATH{note}")
     import sys
 
