@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.eventually import eventually
@@ -18,6 +17,7 @@ from tests.process.conftest import CHILDREN, child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from tests.process.conftest import Spawn
 

@@ -100,12 +100,14 @@ class Rotated:
         stem: the name without `.gz`: the same before and after compression.
         modified: seconds since the epoch of the last write; compression keeps it.
         size: bytes on disk.
+        inode: 0 where it does not matter.
     """
 
     name: str
     stem: str
     modified: float
     size: int
+    inode: int = 0
 
     @property
     def compressed(self) -> bool:
@@ -135,7 +137,7 @@ def rotated_stem(live_name: str, name: str) -> str | None:
 
 def live_candidates(name: str) -> list[str]:
     """The logs whose rotated file `name` could be, were they there: everything up to any `__`, with and without `.log`."""
-    places = [found.start() for found in re.finditer("__", name)]
+    places = [found.start() for found in re.finditer("(?=__)", name)]
     return [name[:place] + ending for place in places for ending in (".log", "")]
 
 
