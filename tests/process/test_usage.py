@@ -166,6 +166,7 @@ def test_an_idle_tree_keeps_its_figures(spawn: Spawn, sampler: Sampler) -> None:
     sampler.watch(1, process(main(spawn, "sleep", "60")), ENTRY)
     times = itertools.count(10.0, 1.0)
     steady = eventually(lambda: _same(sampler.sample(next(times))[1], sampler.sample(next(times))[1]))
+    assert steady is not None
     assert (steady.processes, steady.cpu, steady.memory > 0) == (1, 0.0, True)
 
 
