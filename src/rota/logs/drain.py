@@ -196,9 +196,11 @@ class Drain:
             mode = stat.S_IMODE(os.fstat(self.fd).st_mode)
             os.fchmod(self.fd, mode | stat.S_ISVTX if writing else mode & ~stat.S_ISVTX)
 
-    def _owns_line(self, file: LogFile) -> bool:
-        """Whether a line that the last daemon left unfinished is this stream's."""
-        return self._continues and (not file.shared or bool(os.fstat(self.fd).st_mode & stat.S_ISVTX))
+    def _owns_line(self, file: LogFile) -> bool | None:
+        """Whose a line is that was unfinished before anybody here wrote: see `LogFile.claim`."""
+        if not file.shared:
+            return self._continues or None
+        return self._continues and bool(os.fstat(self.fd).st_mode & stat.S_ISVTX)
 
     @property
     def _title(self) -> str:
@@ -215,7 +217,7 @@ class Drain:
             fd = file.ready(now, wall)
             if file.cutting or not file.spliceable:
                 return None
-            file.claim(self, now, wall, mine=self._continues)
+            file.claim(self, now, wall, mine=self._owns_line(file))
             moved = self._source.move(fd, CHUNK, file.size)
         except LineBusy:
             return DrainResult(0, BUSY_SECONDS)
