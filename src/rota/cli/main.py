@@ -36,6 +36,9 @@ def main(argv: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 1
     except click.ClickException as error:
         return _explain(session, _as_ours(error))
     except RotaError as error:

@@ -165,11 +165,10 @@ def next_environment(session: Session, target: str) -> dict[str, str]:
         TargetNotFound: there is no such app.
         SpecError: its file cannot be used any more.
     """
-    records = session.call(Describe(target=target))
-    records = records.get("records", []) if isinstance(records, dict) else records
-    if not records:
+    found = session.call(Describe(target=target))
+    if not found:
         raise TargetNotFound(f"{target} doesn't exist", "`rota list` shows what does")
-    spec = records[0]["spec"]
+    spec = found[0]["spec"]
     environ = session.shell_environment()
     if not spec.get("source"):
         shell = filtered(callers(environ), tuple(spec.get("filter_env", ())))

@@ -82,6 +82,10 @@ class Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         self._socket.close()
 
     def fileno(self) -> int:
@@ -131,6 +135,10 @@ class Connection:
         """
         while True:
             yield from self.arrived()
+
+    def answers(self) -> list[AnyReply]:
+        """`arrived`, for typed replies."""
+        return [_understood(payload) for kind, payload in self.arrived() if kind == b"J"]
 
     def replies(self, request: Request) -> Iterator[AnyReply]:
         """The typed answer, `Done` included, with which it ends.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -56,13 +57,15 @@ def reload_command(session: Session, options: CliOptions, targets: tuple[str, ..
 
 def _act(session: Session, action: Action, targets: tuple[str, ...], options: CliOptions) -> int:
     """Batch after batch, ending at the first failure; the table comes with the last."""
-    code = 0
+    code, since = 0, time.time()
+    requests: list[Request] = []
     remaining = list(batches(targets))
     while remaining and code == 0:
         from_file, some = remaining.pop(0)
         request = _of_file(session, action, some[0], options) if from_file else act_on(session, action, some, options)
+        requests.append(request)
         code = session.show(request, table=not remaining and action != "reload" and shows_table(options))
-    return finish(session, options, code, targets)
+    return finish(session, options, code, requests, since)
 
 
 def _of_file(session: Session, action: Action, target: str, options: CliOptions) -> Request:

@@ -75,7 +75,7 @@ def _explain(session: Session, expression: str, tz: str, as_json: bool) -> int:
     """Say the expression as a sentence."""
     cron = _cron(expression, tz)
     facts = {"expression": cron.expression, "tz": cron.tz, "text": cron.explain()}
-    session.out((json.dumps(facts, ensure_ascii=False) if as_json else f"{cron.explain()} ({cron.tz})") + "\n")
+    session.out((json.dumps(facts, ensure_ascii=False) if as_json else cron.explain()) + "\n")
     return 0
 
 

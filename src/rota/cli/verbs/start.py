@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -42,13 +43,14 @@ def start_command(session: Session, options: CliOptions, targets: tuple[str, ...
         from rota.cli.verbs.runtime import in_foreground
 
         return in_foreground(session, chosen, options)
-    code = 0
+    code, since = 0, time.time()
+    requests: list[Request] = []
     for number, target in enumerate(chosen, 1):
-        request = request_to_start(session, target, options)
-        code = session.show(request, table=number == len(chosen) and shows_table(options))
+        requests.append(request_to_start(session, target, options))
+        code = session.show(requests[-1], table=number == len(chosen) and shows_table(options))
         if code:
             break
-    return finish(session, options, code, chosen)
+    return finish(session, options, code, requests, since)
 
 
 @click.command("startOrRestart")
@@ -70,8 +72,8 @@ def startorreload_command(session: Session, options: CliOptions, file: str) -> i
 def _start_or(session: Session, options: CliOptions, file: str, how: Literal["restart", "reload"]) -> int:
     if not is_process_file(file):
         raise UsageError(f"not an ecosystem file: {file}", "as in `rota startOrRestart ecosystem.config.js`")
-    code = session.show(start_file(session, file, options, how), table=shows_table(options))
-    return finish(session, options, code, (file,))
+    since, request = time.time(), start_file(session, file, options, how)
+    return finish(session, options, session.show(request, table=shows_table(options)), (request,), since)
 
 
 def _targets(session: Session, options: CliOptions, targets: tuple[str, ...]) -> tuple[str, ...]:
