@@ -40,7 +40,7 @@ def plains(draw: st.DrawFn, seconds: bool = False, dense: bool = False) -> Plain
     drawn = [
         draw(field(0, 59)) if seconds else ("", {0}),
         draw(field(0, 59)),
-        draw(field(0, 23, drawn_to=4 if dense and draw(st.booleans()) else None)),
+        draw(field(0, 23, drawn_to=3 if dense and draw(st.integers(0, 3)) else None)),
         draw(field(1, 31, crowd)),
         draw(field(1, 12, crowd)),
         draw(field(0, 7, crowd)),

@@ -20,10 +20,16 @@ OCTOBER = ("2024-10-26T23:00", "2024-10-27T03:00")  # UTC around the overlap: 01
 
 
 def firings(text: str, span: tuple[str, str], tz: str = "Europe/Berlin", dst: str = "debian") -> list[str]:
-    """Local times with offset of what fires in the span, its start included."""
+    """Local times with offset of what fires in the span, its start included; the same in both directions."""
     cron = Cron(text, tz, dst)  # type: ignore[arg-type]
     start, end = utc(span[0]) - timedelta(microseconds=1), utc(span[1]) - timedelta(microseconds=1)
-    return [f"{moment.astimezone(ZoneInfo(tz)):%H:%M:%S%z}"[:-2] for moment in cron.between(start, end)]
+    found = list(cron.between(start, end))
+    backwards, moment = [], cron.prev(end + timedelta(microseconds=1))
+    while moment is not None and moment > start:
+        backwards.append(moment)
+        moment = cron.prev(moment)
+    assert backwards[::-1] == found
+    return [f"{moment.astimezone(ZoneInfo(tz)):%H:%M:%S%z}"[:-2] for moment in found]
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_seconds_since_the_epoch_say_the_same_as_datetimes() -> None:
     cron = Cron("30 2 * * *", "Europe/Berlin")
     noon = utc("2024-03-30T12:00").timestamp()
 
+    assert cron.first_after(utc("2024-04-01T00:30").timestamp()) == utc("2024-04-02T00:30").timestamp()
     assert cron.first_after(noon) == utc("2024-03-31T01:00").timestamp()
     assert cron.first_after(utc("2024-03-31T01:00").timestamp() - 0.25) == utc("2024-03-31T01:00").timestamp()
     assert cron.last_at(utc("2024-03-31T01:00").timestamp()) == utc("2024-03-31T01:00").timestamp()
