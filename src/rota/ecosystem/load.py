@@ -110,9 +110,18 @@ def names_in_file(
     kind = kind_of(path) or "json"
     findings = Findings()
     document = _parsed(kind, _read(absolute, path), absolute, path, cwd, environ, findings, engine)
-    return tuple(
-        dict.fromkeys(_named(entry, env_name) for entry in _entries(document, kind, absolute, env_name, Findings())[0])
-    )
+    return _names(document, kind, absolute, env_name)
+
+
+def names_in_stdin(text: str, *, env_name: str = "", cwd: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The same for JSON on standard input."""
+    document = _expression(text, os.path.join(cwd, "[stdin]"), "-", cwd, environ)
+    return _names(document, "json", "", env_name)
+
+
+def _names(document: Any, kind: FileKind, absolute: str, env_name: str) -> tuple[str, ...]:
+    entries, _, _ = _entries(document, kind, absolute, env_name, Findings())
+    return tuple(dict.fromkeys(_named(entry, env_name) for entry in entries))
 
 
 def spec_from_script(target: str, options: CliOptions, *, cwd: str, environ: Mapping[str, str]) -> AppSpec:
@@ -200,9 +209,10 @@ def _expression(text: str, absolute: str, shown: str, cwd: str, environ: Mapping
 def _yaml(text: str, shown: str) -> Any:
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    from rota.ecosystem.yaml_core import Loader
+
     try:
-        return yaml.load(text, Loader=loader)  # noqa: S506 - both are safe loaders
+        return yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
@@ -264,8 +274,8 @@ def _loaded(
     findings.check(shown)
     base = os.path.dirname(absolute) if native else cwd
     place = Place(base, environ, absolute, env_name, native)
-    overrides = _overrides(options)
     kept = _kept(found, only, env_name, findings)
+    overrides = _overrides(options, len(kept), findings)
     specs = [resolve_app({**entry.settings, **overrides}, entry.key, place, findings) for entry in kept]
     findings.check(shown)
     result = tuple(spec for spec in specs if spec is not None)
@@ -273,12 +283,18 @@ def _loaded(
     return Loaded(result, tuple(findings.warnings), budgets, absolute, document)
 
 
-def _overrides(options: CliOptions | None) -> dict[str, Any]:
+def _overrides(options: CliOptions | None, apps: int, findings: Findings) -> dict[str, Any]:
+    """Command-line options hold for every app of a file. What to run, and a name for several, stay the file's."""
     if options is None:
         return {}
     from rota.ecosystem.options import patch_from_options
 
-    return patch_from_options(options)
+    overrides = patch_from_options(options)
+    if "name" in overrides and apps > 1:
+        findings.warn("--name is left out: the file has several apps. Choose one with --only")
+    if overrides.pop("module", None):
+        findings.warn("--module is left out: the file says what to run")
+    return {name: value for name, value in overrides.items() if name != "name" or apps == 1}
 
 
 def _named(entry: Entry, env_name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from rota.ecosystem import units, values
+from rota.ecosystem.patch import JOB_ONLY
 from rota.ecosystem.problems import InvalidEcosystem, Problem, Wrong
 
 Settings = dict[str, Any]
@@ -447,10 +448,13 @@ def _spelled(option: _Option) -> str:
 
 
 def _as_job(patch: Settings) -> Settings:
-    """`--every`, `--timeout` and the like only mean something for a job: the app is not restarted by policy then."""
-    if any(name.startswith("job_") for name in patch):
-        if patch.get("autorestart"):
-            raise InvalidEcosystem([Problem("--every", "a job is not restarted by policy", "leave autorestart away")])
-        if patch.keys() & {"job_every"} and patch.get("cron_restart"):
-            raise InvalidEcosystem([Problem("--every", "and --cron exclude each other", "give one schedule")])
+    """`--every`, `--timeout` and the like only mean something for a job, which is not restarted by policy."""
+    given = sorted(patch.keys() & JOB_ONLY)
+    if given and patch.get("autorestart"):
+        flag = "--" + given[0].removeprefix("job_")
+        raise InvalidEcosystem(
+            [Problem(flag, "is for jobs, which are not restarted by policy", "leave autorestart away")]
+        )
+    if "job_every" in patch and patch.get("cron_restart"):
+        raise InvalidEcosystem([Problem("--every", "and --cron exclude each other", "give one schedule")])
     return patch

@@ -71,6 +71,8 @@ UNRESOLVED = frozenset(
 
 _PARTS: dict[str, type[msgspec.Struct]] = {"restart": RestartSpec, "stop": StopSpec, "logs": LogSpec}
 _JOB_SETTINGS = ("job_every", "job_tz", "job_timeout", "job_overlap", "job_retries", "job_missed")
+JOB_ONLY = frozenset(_JOB_SETTINGS) - {"job_tz"}
+"""Settings that only mean something for a job. A time zone is also a service's, for its cron_restart."""
 _SCHEDULE = frozenset({"cron_restart", "autorestart", *_JOB_SETTINGS})
 
 
@@ -190,20 +192,24 @@ def _with_watch(spec: AppSpec, patch: Settings) -> AppSpec:
 def _with_schedule(spec: AppSpec, patch: Settings) -> AppSpec:
     """PM2's rule: cron_restart restarts a service; with `autorestart: false` the app is a job, due at those times."""
     if "job" in patch:
-        job = None if patch["job"] is None else msgspec.convert(patch["job"], JobSpec)
-        return msgspec.structs.replace(spec, job=job)
+        spec = msgspec.structs.replace(
+            spec, job=None if patch["job"] is None else msgspec.convert(patch["job"], JobSpec)
+        )
     if not patch.keys() & _SCHEDULE:
         return spec
     cron = (patch["cron_restart"] or "") if "cron_restart" in patch else spec.cron_restart
     tuned = {name.removeprefix("job_"): patch[name] for name in _JOB_SETTINGS if patch.get(name) is not None}
     if spec.job is None:
+        zone = tuned.pop("tz", spec.cron_tz)
         if spec.restart.autorestart or not (cron or tuned):
-            return msgspec.structs.replace(spec, cron_restart=cron)
-        job = JobSpec(cron=cron, tz=spec.cron_tz, run_on_start=spec.autostart, **tuned)
-        return msgspec.structs.replace(spec, cron_restart="", job=job)
+            return msgspec.structs.replace(spec, cron_restart=cron, cron_tz=zone)
+        job = JobSpec(cron=cron, tz=zone, run_on_start=spec.autostart, **tuned)
+        return msgspec.structs.replace(spec, cron_restart="", cron_tz="", job=job)
     if patch.get("autorestart") and spec.job.cron:
         kept = patch.get("cron_restart", spec.job.cron) or ""
         return msgspec.structs.replace(spec, cron_restart=kept, cron_tz=spec.job.tz, job=None)
     if "cron_restart" in patch:
         tuned |= {"cron": cron, "every": 0.0}
+    elif "every" in tuned:
+        tuned["cron"] = ""
     return msgspec.structs.replace(spec, job=replace(spec.job, **tuned))

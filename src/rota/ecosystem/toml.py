@@ -193,7 +193,7 @@ def _with_shared(settings: Settings, shared: Settings, kind: str) -> Settings:
     result["env_files"] = (*shared.get("env_files", ()), *settings.get("env_files", ()))
     if "tz" in shared and kind == "jobs":
         result["job"] = {"tz": shared["tz"], **result["job"]}
-    elif "tz" in shared:
+    elif "tz" in shared and result.get("cron_restart"):
         result.setdefault("cron_tz", shared["tz"])
     return result
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from rota.ecosystem.environment import callers, declared, filtered
-from rota.ecosystem.patch import PLACES, SPECIAL, UNRESOLVED, apply_patch
+from rota.ecosystem.patch import JOB_ONLY, PLACES, SPECIAL, UNRESOLVED, apply_patch
 from rota.ecosystem.problems import Wrong
 from rota.ecosystem.resolve.commands import Command, find_command
 from rota.process.spec import AppSpec
@@ -216,10 +216,8 @@ def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str) ->
         patch["exec_mode"] = "fork"
     elif "exec_mode" not in patch and _is_node(spec.interpreter) and settings.get("instances", -2) >= -1:
         patch["exec_mode"] = "cluster"
-    if "cron_restart" not in patch and not any(name.startswith("job") for name in patch):
-        return patch
-    # A job named by --every and the like is one, whether or not --no-autorestart was said.
-    if any(name.startswith("job_") for name in patch):
+    if patch.keys() & JOB_ONLY:
+        # A job named by --every and the like is one, whether or not --no-autorestart was said.
         patch["autorestart"] = False
     return patch
 

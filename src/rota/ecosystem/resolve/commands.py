@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 
 STATIC_SERVER = "rota.web.static_server"
-"""The module that `script: "serve"` runs; it reads PM2_SERVE_* and ROTA_SERVE_*."""
+"""The module that `script: "serve"` runs; it reads ROTA_SERVE_* and PM2_SERVE_*."""
 
 _ENTRY_POINT = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
@@ -91,6 +91,13 @@ def _run(settings: Settings, args: tuple[str, ...], cwd: str, environ: Mapping[s
     line = words.split_run(run) if isinstance(run, str) else tuple(run)
     shown = run if isinstance(run, str) else words.join_args(tuple(run))
     first, rest = line[0], (*line[1:], *args)
+    if first in ("python", "python3") and "interpreter" not in settings and len(rest) > 0:
+        if rest[0] == "-m" and len(rest) > 1:
+            return _module(rest[1], rest[2:], settings, cwd, environ)._replace(script=shown)
+        if os.path.isfile(os.path.join(cwd, rest[0])):
+            asked = {**settings, "interpreter": find_python((cwd,), environ).path}
+            command = _script(rest[0], rest[1:], asked, cwd, environ)
+            return command._replace(script=shown, reason=find_python((cwd,), environ).reason)
     if (
         "/" not in first
         and not _ENTRY_POINT.fullmatch(first)
@@ -137,7 +144,9 @@ def _file(
         interpreter=chosen.program,
         interpreter_args=(*chosen.args, *own),
         reason=chosen.reason,
-        python=chosen.python or (chosen.program == "none" and programs.is_python_script(path)),
+        python=chosen.python
+        or path.endswith(programs.PYTHON_FILES)
+        or (chosen.program == "none" and programs.is_python_script(path)),
     )
 
 
@@ -259,7 +268,13 @@ def _shell_line(line: str, args: tuple[str, ...], cwd: str, environ: Mapping[str
 def _static() -> Command:
     import sys
 
-    argv = (sys.executable, "-P", "-m", STATIC_SERVER)  # -P: the served directory holds no modules of ours
+    own = ("-P",)  # the directory that is served is no place to import from
     return Command(
-        "serve", sys.executable, interpreter=sys.executable, argv=argv, reason="rota's file server", python=True
+        script="serve",
+        exec_path=sys.executable,
+        interpreter=sys.executable,
+        interpreter_args=own,
+        argv=(sys.executable, *own, "-m", STATIC_SERVER),
+        reason="rota's file server",
+        python=True,
     )

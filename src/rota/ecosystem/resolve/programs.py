@@ -25,7 +25,7 @@ _BY_EXTENSION = {
     ".coffee": ("coffee",),
     ".ls": ("lsc",),
 }
-_PYTHON = (".py", ".pyw", ".pyz")
+PYTHON_FILES = (".py", ".pyw", ".pyz")
 _HEAD = 512
 _TEXT_BYTES = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\r\f\b\x1b") | frozenset(range(0x80, 0x100))
 
@@ -61,6 +61,10 @@ def asked_interpreter(name: str, cwd: str, environ: Mapping[str, str]) -> Interp
             raise Wrong(f"Interpreter {name} is not a program", f"looked for {path}")
         return Interpreter(path, reason="asked for", python=python)
     if not which(name, environ):
+        if name in ("python", "python3"):
+            # A machine may have only one of the two names; the caller meant "Python".
+            found = find_python((cwd,), environ)
+            return Interpreter(found.path, reason=found.reason, python=True)
         raise Wrong(f"Interpreter {name} is NOT AVAILABLE in PATH. (type 'which {name}' to double check.)")
     return Interpreter(name, reason="asked for", python=python)
 
@@ -83,7 +87,7 @@ def _nvm_node(version: str, environ: Mapping[str, str]) -> str:
 def interpreter_for(path: str, cwd: str, environ: Mapping[str, str]) -> Interpreter:
     """What runs this file when nobody said: its extension, its shebang, or the file itself. Raises Wrong."""
     extension = os.path.splitext(path)[1].lower()
-    if extension in _PYTHON or (os.path.isdir(path) and os.path.exists(f"{path}/__main__.py")):
+    if extension in PYTHON_FILES or (os.path.isdir(path) and os.path.exists(f"{path}/__main__.py")):
         python = find_python((os.path.dirname(path), cwd), environ)
         return Interpreter(python.path, reason=python.reason, python=True)
     names = _BY_EXTENSION.get(extension, ("node",) if os.path.isdir(path) else ())
