@@ -88,6 +88,13 @@ PM2_KEYS: tuple[Key, ...] = (
     Key("limits", values.limits),
     Key("listen", values.strings),
     Key("balance", values.one_of("auto", "slot", "shared", "rr")),
+    Key("ready", values.anything),
+    Key("alive", values.anything),
+    Key("tz", values.zone, "job_tz"),
+    Key("timeout", units.milliseconds, "job_timeout"),
+    Key("overlap", values.one_of("skip", "queue", "replace", "allow"), "job_overlap"),
+    Key("retries", values.at_least(values.pm2_integer, 0, "0"), "job_retries"),
+    Key("missed", values.one_of("one", "none", "auto"), "job_missed"),
 )
 
 BY_NAME: dict[str, Key] = {key.name: key for key in PM2_KEYS}

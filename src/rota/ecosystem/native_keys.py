@@ -29,7 +29,11 @@ class NativeKey(NamedTuple):
         return self.setting or self.name
 
 
-_TIME_PATTERN = r"^\s*(0|(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+)$"
+_N = r"\d*\.?\d+\s*"
+# Units from large to small, each once.
+_TIME_PATTERN = (
+    rf"^\s*(?=\S)(0|({_N}[wW]\s*)?({_N}[dD]\s*)?({_N}[hH]\s*)?({_N}[mM](?![sS])\s*)?({_N}[sS]\s*)?({_N}[mM][sS])?)\s*$"
+)
 _SIZE_PATTERN = r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?([Ii]?[Bb])?)\s*$"
 
 _TEXT: Schema = {"type": "string", "minLength": 1}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rota.ecosystem import units, values
 from rota.ecosystem.keys import BY_NAME, SPELLINGS, canonical
+from rota.ecosystem.patch import JOB_ONLY
 from rota.ecosystem.problems import Findings, Wrong, suggestion
 
 if TYPE_CHECKING:
@@ -151,6 +152,15 @@ def _derive(settings: Settings, key: str, findings: Findings) -> None:
     """Keys of PM2 that say the same in other words, or in part."""
     if settings.pop("time", False):
         settings.setdefault("log_date_format", values.date_format(True))
+    for name in ("ready", "alive"):
+        if name in settings:
+            from rota.ecosystem.toml import read_probe
+
+            settings[name] = read_probe(settings[name], _join(key, name), findings)
+    if settings.get("autorestart") is not False:
+        for name in sorted(settings.keys() & JOB_ONLY):
+            written = name.removeprefix("job_")
+            findings.problem(_join(key, written), "is for jobs", "set autorestart: false; a service has no runs")
     options = settings.pop("watch_options", None)
     if isinstance(options, dict):
         _watch_options(options, settings, key, findings)

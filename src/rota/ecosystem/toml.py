@@ -102,7 +102,7 @@ def _meant(name: str, by_name: dict[str, keys.NativeKey], kind: str) -> str:
 def _value(key: keys.NativeKey, value: Any, where: str, findings: Findings) -> Settings:
     match key.name:
         case "ready" | "alive":
-            return {key.name: _probe(value, where, findings)}
+            return {key.name: read_probe(value, where, findings)}
         case "logs" | "retry":
             return read_table(value, key.nested, where, findings)
         case "watch":
@@ -127,7 +127,7 @@ def _watch(value: Any, key: keys.NativeKey, where: str, findings: Findings) -> S
     return {"watch": values.watch(value)}
 
 
-def _probe(value: Any, where: str, findings: Findings) -> Settings:
+def read_probe(value: Any, where: str, findings: Findings) -> Settings:
     """Fields of a ProbeSpec; `command` is still as it was written. A URL alone is an http probe."""
     table = {"http": value} if isinstance(value, str) else value
     before = len(findings.problems)

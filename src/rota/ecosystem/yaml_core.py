@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 import yaml
 
@@ -12,7 +13,8 @@ _SCALARS = (
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF"),
     ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
     ("int", re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"), "-+0123456789"),
-    ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), "-+0123456789."),
+    ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), "-+0123456789."),
+    ("float", re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), "-+."),
     ("merge", re.compile(r"<<"), "<"),
 )  # fmt: skip
 
@@ -20,7 +22,7 @@ _SCALARS = (
 class Loader(_SAFE):  # type: ignore[misc, valid-type]
     """A safe loader with the core schema's scalars."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
 
 def _integer(loader: Loader, node: yaml.ScalarNode) -> int:
