@@ -95,6 +95,10 @@ class Reader:
             os.close(self._fd)
             self._fd = -1
 
+    def skip(self, size: int) -> None:
+        """Instead of `tail`: let `poll` begin behind the first `size` bytes, which were there before."""
+        self._position = size
+
     def modified(self) -> float:
         """When the log was last written, seconds since the epoch; 0.0 when there is none. PM2 shows the oldest first."""
         try:
