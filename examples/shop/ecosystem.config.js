@@ -3,7 +3,7 @@ const path = require('path');
 const shared = {
   cwd: __dirname,
   env: {
-    PORT: 8000,
+    PORT: process.env.PORT || 8000,
     SHOP_DB: path.join(__dirname, 'var', 'shop.db'),
     SHOP_LOG: 'debug',
   },
