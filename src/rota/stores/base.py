@@ -116,6 +116,10 @@ class RunStore(Protocol):
         """Add a note to a run, finished or not."""
         ...
 
+    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str) -> bool:
+        """Where our unfinished run executes, and the file that holds what it prints. False when it is not ours."""
+        ...
+
     def progress(self, run: int, fence: int, done: int, total: int | None, now: float, resumed_from: int = 0) -> bool:
         """How far our unfinished run has come. False when it is not ours (any more)."""
         ...

@@ -84,6 +84,15 @@ class MemoryRuns:
             if record is not None:
                 self._put(replace(record, note=f"{record.note}; {note}" if record.note else note))
 
+    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str) -> bool:
+        """See `RunStore.place`."""
+        with self._lock:
+            mine = self._mine(run, fence)
+            if mine is None:
+                return False
+            self._put(replace(mine, instance=instance, pid=pid, output=output))
+        return True
+
     def progress(self, run: int, fence: int, done: int, total: int | None, now: float, resumed_from: int = 0) -> bool:
         """See `RunStore.progress`."""
         with self._lock:
@@ -200,10 +209,8 @@ class MemoryRuns:
             known = self._jobs.get(key)
             if known is not None and (known.paused or known.not_before > claim.now):
                 return Refused("held")
-        if claim.room is not None:
-            if sum(1 for record in self._unfinished(key) if _alive(record, claim.now)) >= claim.room:
-                return Refused("busy")
-        return None
+        live = 0 if claim.room is None else sum(1 for r in self._unfinished(key) if _alive(r, claim.now))
+        return Refused("busy") if claim.room is not None and live >= claim.room else None
 
     def _claim(self, claim: Claim) -> Claimed:
         key, starts = (claim.app, claim.job), claim.state is RunState.RUNNING

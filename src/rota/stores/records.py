@@ -110,7 +110,7 @@ class Claim:
     job: str
     worker: Worker
     now: float
-    lease_until: float
+    lease_until: float | None
     due: float | None = None
     trigger: TriggerKind = "cron"
     run: int | None = None

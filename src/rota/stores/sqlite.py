@@ -26,6 +26,7 @@ class SqliteStore(SqliteJobs, SqliteRuns, SqliteBudgets, SqliteSigns):
     shared = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__()
         self.path = str(Path(path).absolute())
         self.url = f"sqlite:///{self.path}"
         self._db = Database(self.path)

@@ -1,10 +1,13 @@
 """Budgets in SQLite: one row per key, changed by compare-and-set, and one line of waiters over all processes.
 
-The usual take is one read and one conditional write; only those who lose that race, or wait, open a transaction.
+A process remembers each key as it last saw it, with its version. The usual take is then one statement: a conditional
+write when the remembered meter grants, a look at the version when it refuses. Only those who lose that race, or wait,
+open a transaction.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rota.stores.records import Level, Ticket
@@ -19,15 +22,14 @@ if TYPE_CHECKING:
 _SET_BACK = 1.0
 """A row written this many seconds in the future shows that the clock was set back."""
 
-_READ = (
-    "SELECT version, tat, spent, blocked_until, updated, EXISTS(SELECT 1 FROM waiters WHERE key = ?1)"
-    " FROM buckets WHERE key = ?1"
-)
+_READ = "SELECT version, tat, spent, blocked_until, updated FROM buckets WHERE key = ?"
 _CREATE = "INSERT INTO buckets(key, tat, blocked_until) VALUES (?, -1e300, -1e300) ON CONFLICT(key) DO NOTHING"
 _WRITE = (
-    "UPDATE buckets SET version = version + 1, tat = ?, spent = ?, blocked_until = ?, updated = ?, capacity = ?, per = ?,"
-    " burst = ?, window = ? WHERE key = ? AND version = ?"
+    "UPDATE buckets SET version = version + 1, tat = ?, spent = ?, blocked_until = ?, updated = ?"
+    " WHERE key = ? AND version = ?"
 )
+_TERMS = "UPDATE buckets SET capacity = ?, per = ?, burst = ?, window = ? WHERE key = ?"
+_VERSION = "SELECT version FROM buckets WHERE key = ?"
 _FIRST = (
     "SELECT id, cost, ready_at, (SELECT expires FROM holders WHERE name = holder) AS expires FROM waiters WHERE key = ?"
     " ORDER BY id LIMIT 1"
@@ -37,25 +39,52 @@ _AHEAD = "SELECT cost, ready_at FROM waiters WHERE key = ? AND id < ? ORDER BY i
 _JOIN = "INSERT INTO waiters(key, cost, holder, ready_at) VALUES (?, ?, ?, ?)"
 
 
+@dataclass(slots=True)
+class _Seen:
+    """A key as this process last saw it, when nobody stood in line; every change by anyone raises the version."""
+
+    version: int
+    meter: Meter
+    at: float
+
+
 class SqliteBudgets:
     """`BudgetStore` over a database."""
 
     _budgets: Database
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, _Seen] = {}
+
     def budget_take(self, rule: BudgetRule, cost: float, now: float) -> float:
         """See `BudgetStore.budget_take`."""
+        key = rule.key
         with self._budgets.connection() as connection:
-            row = connection.execute(_READ, (rule.key,)).fetchone()
-            if row is not None and not row[5]:
-                meter = _meter(rule, row, now)
-                wait = meter.take(cost, now)
-                if wait > 0.0 or connection.execute(_WRITE, _values(meter, now, row[0])).rowcount:
+            seen = self._seen.get(key)
+            if seen is not None and seen.meter.rule is rule and now >= seen.at - _SET_BACK:
+                wait = seen.meter.take(cost, now)
+                if wait == 0.0:
+                    meter = seen.meter
+                    values = (meter.state[0], meter.spent, meter.blocked_until, now, key, seen.version)
+                    if connection.execute(_WRITE, values).rowcount:
+                        seen.version += 1
+                        seen.at = now
+                        return 0.0
+                elif connection.execute(_VERSION, (key,)).fetchone()[0] == seen.version:
                     return wait
+                del self._seen[key]
+        return self._take_anew(rule, cost, now)
+
+    def _take_anew(self, rule: BudgetRule, cost: float, now: float) -> float:
         with self._budgets.write() as connection:
             desk = _Desk(connection, rule, now)
             if desk.first() is not None:
                 return desk.save(max(desk.meter.wait(cost, now), 1e-3))
-            return desk.save(desk.meter.take(cost, now))
+            wait = desk.save(desk.meter.take(cost, now))
+            seen = _Seen(desk.version + 1, desk.meter, now)
+        self._seen[rule.key] = seen
+        return wait
 
     def budget_join(self, rule: BudgetRule, cost: float, holder: str, now: float, expires: float) -> Ticket:
         """See `BudgetStore.budget_join`."""
@@ -90,7 +119,6 @@ class SqliteBudgets:
         """See `BudgetStore.budget_leave`."""
         with self._budgets.write() as connection:
             connection.execute("DELETE FROM waiters WHERE id = ? AND key = ?", (ticket, key))
-            connection.execute("UPDATE buckets SET version = version + 1 WHERE key = ?", (key,))
 
     def budget_reserve(self, rule: BudgetRule, cost: float, now: float) -> Ticket:
         """See `BudgetStore.budget_reserve`."""
@@ -139,6 +167,7 @@ class _Desk:
     def __init__(self, connection: sqlite3.Connection, rule: BudgetRule, now: float) -> None:
         self.connection, self.rule, self.now = connection, rule, now
         connection.execute(_CREATE, (rule.key,))
+        connection.execute(_TERMS, (rule.limit, rule.per, rule.burst, rule.window, rule.key))
         row = connection.execute(_READ, (rule.key,)).fetchone()
         self.version: int = row[0]
         self.meter = _meter(rule, row, now)
@@ -155,7 +184,9 @@ class _Desk:
 
     def save(self, wait: float) -> float:
         """Write the meter back; the version grows, so that nobody's compare-and-set misses a change of the line."""
-        self.connection.execute(_WRITE, _values(self.meter, self.now, self.version))
+        meter = self.meter
+        values = (meter.state[0], meter.spent, meter.blocked_until, self.now, self.rule.key, self.version)
+        self.connection.execute(_WRITE, values)
         return wait
 
     def enqueue(self, cost: float, holder: str) -> Ticket:
@@ -189,12 +220,6 @@ def _meter(rule: BudgetRule, row: sqlite3.Row, now: float) -> Meter:
     if row[4] > now + _SET_BACK:
         meter.shift(now - row[4])
     return meter
-
-
-def _values(meter: Meter, now: float, version: int) -> tuple[object, ...]:
-    rule = meter.rule
-    terms = (rule.limit, rule.per, rule.burst, rule.window)
-    return (meter.state[0], meter.spent.tobytes(), meter.blocked_until, now, *terms, rule.key, version)
 
 
 def _level(row: sqlite3.Row, now: float) -> Level:

@@ -131,6 +131,14 @@ class SqliteRuns:
             "UPDATE runs SET note = CASE WHEN note = '' THEN ?1 ELSE note || '; ' || ?1 END WHERE id = ?2", (note, run)
         )
 
+    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str) -> bool:
+        """See `RunStore.place`."""
+        changed = self._db.run(
+            "UPDATE runs SET instance = ?, pid = ?, output = ? WHERE id = ? AND fence = ? AND state <> 'finished'",
+            (instance, pid, output, run, fence),
+        )
+        return changed > 0
+
     def progress(self, run: int, fence: int, done: int, total: int | None, now: float, resumed_from: int = 0) -> bool:
         """See `RunStore.progress`."""
         changed = self._db.run(

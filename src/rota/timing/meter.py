@@ -66,6 +66,7 @@ class Meter:
         "_limit",
         "_paced",
         "_per",
+        "_plain",
         "_window",
         "blocked_until",
         "rule",
@@ -90,35 +91,44 @@ class Meter:
         self._bucket = Limit(rule.limit, rule.per, rule.burst)
         self._window = rule.window
         self._paced = rule.paced
+        self._plain = rule.window and not rule.paced
         self._per = rule.per
         self._limit = rule.limit + _ROUNDING
         self._grain = 0.0 if rule.limit <= EXACT_UP_TO else rule.per / EXACT_UP_TO
 
     def take(self, cost: float, now: float) -> float:
         """Spend `cost` now and return 0, or return the seconds to wait and spend nothing; infinite when it never may."""
-        if now < self.blocked_until or (self._paced and self._window):
-            wait = self.wait(cost, now)
-            if wait <= 0.0:
-                self.spend(cost, now)
-            return wait
-        if self._paced:
-            self.state, wait = bucket.take(self._bucket, self.state, cost, now)
-            return wait
+        if not self._plain or now < self.blocked_until:
+            return self._take_slowly(cost, now)
         # The common case, written out: a million calls a second go through here.
         spent = self.spent
-        if spent and spent[1] <= now - self._per:
-            self._expire(now)
         total = self.total + cost
-        if total > self._limit:
-            return self._window_wait(cost, now)
+        if spent:
+            if spent[1] <= now - self._per:
+                self._expire(now)
+                total = self.total + cost
+            if total > self._limit:
+                return self._window_wait(cost, now)
+            if self._grain and spent and now - spent[-3] < self._grain:
+                self.total = total
+                spent[-1] += cost
+                if now > spent[-2]:
+                    spent[-2] = now
+                return 0.0
+        elif total > self._limit:
+            return float("inf")
         self.total = total
-        if self._grain and spent and now - spent[-3] < self._grain:
-            spent[-1] += cost
-            if now > spent[-2]:
-                spent[-2] = now
-        else:
-            spent.extend((now, now, cost))
+        spent.extend((now, now, cost))
         return 0.0
+
+    def _take_slowly(self, cost: float, now: float) -> float:
+        if now >= self.blocked_until and not self._window:
+            self.state, wait = bucket.take(self._bucket, self.state, cost, now)
+            return wait
+        wait = self.wait(cost, now)
+        if wait <= 0.0:
+            self.spend(cost, now)
+        return wait
 
     def wait(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be spent if nobody else spends meanwhile; infinite when it never may."""
@@ -206,6 +216,8 @@ class Meter:
 
     def _window_wait(self, cost: float, now: float) -> float:
         freed, wanted = 0.0, self.total + cost - self._limit
+        if wanted <= self.spent[2]:
+            return max(self.spent[1] + self._per - now, _SLACK)
         if cost > self.rule.burst:
             return float("inf")
         for i in range(1, len(self.spent), 3):

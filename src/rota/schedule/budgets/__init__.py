@@ -1,0 +1,1 @@
+"""Budgets: rate limits shared by threads, tasks and processes."""

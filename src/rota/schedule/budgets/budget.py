@@ -1,0 +1,282 @@
+"""A budget: so many tokens per period, for everybody who names it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from rota.errors import RotaError, SpecError, Timeout
+from rota.schedule import surroundings
+from rota.schedule.budgets.grant import Grant, Reservation
+from rota.schedule.budgets.line import Line, Place, line_of
+from rota.stores.memory import MemoryStore
+from rota.stores.opening import open_store
+from rota.timing.duration import format_duration, parse_duration
+from rota.timing.meter import BudgetRule
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from rota.clock import Clock
+    from rota.stores.base import Store
+    from rota.stores.memory_budgets import Desk
+
+
+class BudgetExceeded(RotaError):
+    """More tokens were asked for at once than the budget ever holds."""
+
+    code = "budget_exceeded"
+
+
+class Budget:
+    """At most `limit` tokens per `per`, in one line of waiters, shared by all who use the same name and store.
+
+    Args:
+        name: the budget; everyone who names it shares it.
+        limit: tokens per period.
+        per: the period: "15m", seconds, or a timedelta.
+        burst: tokens that may go at once; None = all of `limit`. Fewer paces the rest evenly.
+        window: never more than `limit` in *any* window of `per`: a spent token comes back exactly `per` after it was
+            spent, as servers count that answer 429. False: a plain token bucket, whose tokens come back evenly and which
+            after a quiet time lets nearly twice the limit through in one window.
+        store: a store or its URL; None = the scheduler's that uses it, else the default. "memory://" = this process only.
+
+    Threads, tasks and processes stand in one line per budget, first come first served, whatever their cost.
+
+    Raises:
+        SpecError: the terms contradict themselves.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limit: float,
+        per: str | float | timedelta,
+        *,
+        burst: float | None = None,
+        window: bool = True,
+        store: Store | str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        try:
+            self.rule = BudgetRule(name, float(limit), parse_duration(per), float(burst or limit), window)
+        except ValueError as error:
+            raise SpecError(str(error), "as in Budget('lookup', limit=15, per='15m')", key=f"budgets.{name}") from None
+        self.name = name
+        self._given_store = open_store(store) if isinstance(store, str) else store
+        self._given_clock = clock
+        self._store: Store | None = None
+        self._line: Line | None = None
+        self._now = surroundings.clock().monotonic
+        self._desk: Desk | None = None
+        """Set while the budget lives in this process's memory: the short way to it."""
+        surroundings.tell(self)
+
+    def try_take(self, n: float = 1.0) -> bool:
+        """Take `n` tokens if they are there and nobody waits for them. Never waits."""
+        desk = self._desk
+        if desk is not None:
+            with desk.lock:
+                if not desk.line:
+                    return desk.meter.take(n, self._now()) == 0.0
+        store = self._bind()
+        return store.budget_take(self.rule, n, self._now()) == 0.0
+
+    def take(self, n: float = 1.0, timeout: str | float | timedelta | None = None) -> Grant:
+        """Take `n` tokens, waiting in line for them: `await budget.take()` on an event loop, `budget.take()` elsewhere.
+
+        Giving up (timeout, cancelled task) gives the place back and spends nothing.
+
+        Args:
+            n: tokens.
+            timeout: longest wait; when it is certain to be exceeded, that is said at once.
+
+        Raises:
+            Timeout: not in time.
+            BudgetExceeded: `n` is more than the budget ever holds.
+        """
+        self._bind()
+        limit = None if timeout is None else parse_duration(timeout)
+        if asyncio._get_running_loop() is None:
+            return Grant(self._take_blocking(n, limit))
+        return Grant(pending=self._take_async(n, limit))
+
+    def reserve(self, n: float = 1.0) -> Reservation:
+        """Take `n` tokens now or in future, behind everyone who waits, and learn when: `reservation.wait` seconds.
+
+        Raises:
+            BudgetExceeded: `n` is more than the budget ever holds.
+        """
+        store = self._bind()
+        ticket = store.budget_reserve(self.rule, n, self._now())
+        if ticket.wait == float("inf"):
+            raise self._too_much(n)
+        return Reservation(self, ticket, n)
+
+    def penalize(self, until: datetime | float | None = None, *, retry_after: str | float | None = None) -> None:
+        """Stop everyone, in every process: the server said 429.
+
+        Args:
+            until: an aware datetime or seconds since the epoch (as in `x-rate-limit-reset`).
+            retry_after: the header as it came: seconds, or an HTTP date.
+
+        Raises:
+            SpecError: neither or both are given, or not readable.
+        """
+        store = self._bind()
+        clock = self._clock()
+        seconds = _seconds_until(until, retry_after, clock.now())
+        store.budget_penalize(self.rule, self._now() + seconds, self._now())
+
+    @property
+    def tokens(self) -> float:
+        """What could be taken at once right now."""
+        levels = self._bind().budget_levels(self._now(), [self.name])
+        return levels[0].tokens if levels else self.rule.burst
+
+    @property
+    def capacity(self) -> float:
+        """What can be taken at once at best."""
+        return self.rule.burst
+
+    def bind(self, store: Store, clock: Clock) -> None:
+        """Use this store and clock, unless others were given to the constructor. Called by the scheduler that uses it."""
+        if self._given_store is None:
+            self._given_store = store
+        if self._given_clock is None:
+            self._given_clock = clock
+        self.unbind()
+
+    def unbind(self) -> None:
+        """Look for store and clock anew at the next use."""
+        self._store = self._desk = None
+
+    def __enter__(self) -> Self:
+        self._bind()
+        self._take_blocking(1.0, None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    async def __aenter__(self) -> Self:
+        self._bind()
+        await self._take_async(1.0, None)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        return f"Budget({self.name!r}, limit={self.rule.limit:g}, per={format_duration(self.rule.per)!r})"
+
+    def _clock(self) -> Clock:
+        simulated = surroundings.simulated_store() is not None
+        return surroundings.clock() if simulated or self._given_clock is None else self._given_clock
+
+    def _bind(self) -> Store:
+        if self._store is not None:
+            return self._store
+        store = surroundings.simulated_store() or self._given_store or surroundings.default_store()
+        clock = self._clock()
+        # Shared budgets count wall time, the only clock that processes and machines have in common.
+        self._now = clock.now if store.shared or surroundings.simulated_store() else clock.monotonic
+        self._line = line_of(store, self.name)
+        self._desk = store.budget_desk(self.rule) if isinstance(store, MemoryStore) else None
+        self._store = store
+        return store
+
+    def _unreserve(self, ticket: Any, cost: float) -> None:
+        self._bind().budget_unreserve(self.rule, ticket, cost, self._now())
+        self._the_line().nudge()
+
+    def _the_line(self) -> Line:
+        assert self._line is not None, "_bind sets the line"
+        return self._line
+
+    def _take_blocking(self, n: float, timeout: float | None) -> float:
+        line, began = self._the_line(), self._now()
+        event = threading.Event()
+        place = Place(self.rule, n, event.set)
+        try:
+            if line.join(place, began):
+                return 0.0
+            while True:
+                event.clear()
+                if line.first(place) and line.ask(place, self._now()):
+                    return self._now() - began
+                pause = self._pause(place, began, timeout, line.first(place))
+                if surroundings.simulated_store() is None:
+                    event.wait(pause)
+                else:
+                    surroundings.jump(pause or 0.0)
+        finally:
+            line.leave(place)
+
+    async def _take_async(self, n: float, limit: float | None) -> float:
+        line, began = self._the_line(), self._now()
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        place = Place(self.rule, n, lambda: _wake(loop, event))
+        try:
+            if await line.off_loop(line.join, place, began):
+                return 0.0
+            while True:
+                event.clear()
+                if line.first(place) and await line.off_loop(line.ask, place, self._now()):
+                    return self._now() - began
+                pause = self._pause(place, began, limit, line.first(place))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await event.wait()
+        finally:
+            # Not awaited: a task that is being cancelled must not be held up. One short statement.
+            line.leave(place)
+
+    def _pause(self, place: Place, began: float, timeout: float | None, first: bool) -> float | None:
+        """How long to sleep: until asked again, woken, or out of time."""
+        if place.wait == float("inf"):
+            raise self._too_much(place.cost)
+        if timeout is None:
+            return place.wait if first else None
+        left = began + timeout - self._now()
+        if left <= 0 or (first and place.wait > left and place.wait > 0.5):
+            limit = format_duration(timeout)
+            raise Timeout(
+                f"budget {self.name} has no {place.cost:g} tokens within {limit}", "wait longer or ask for less"
+            )
+        return min(left, place.wait) if first else left
+
+    def _too_much(self, n: float) -> BudgetExceeded:
+        return BudgetExceeded(f"budget {self.name} never holds {n:g} tokens at once", f"it holds {self.capacity:g}")
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(event.set)
+
+
+def _seconds_until(until: datetime | float | None, retry_after: str | float | None, now: float) -> float:
+    if (until is None) == (retry_after is None):
+        raise SpecError("penalize takes until= or retry_after=", "as in budget.penalize(retry_after='120')")
+    if retry_after is not None:
+        try:
+            return parse_duration(retry_after)
+        except SpecError:
+            until = _http_date(str(retry_after))
+    if isinstance(until, datetime):
+        if until.tzinfo is None:
+            raise SpecError("penalize needs an aware datetime", "add a time zone, such as datetime.now(UTC)")
+        until = until.timestamp()
+    assert until is not None, "one of the two is given"
+    return max(0.0, until - now)
+
+
+def _http_date(text: str) -> datetime:
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        raise SpecError(f"{text!r} is no Retry-After", "seconds, or an HTTP date") from None

@@ -1,0 +1,61 @@
+"""What `Budget.take` and `Budget.reserve` return."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator
+    from typing import Any
+
+    from rota.schedule.budgets.budget import Budget
+    from rota.stores.records import Ticket
+
+
+class Grant:
+    """Tokens taken. In a plain thread they are there when `take` returns; on an event loop, `await` it.
+
+    `waited` is how long it took, in seconds.
+    """
+
+    __slots__ = ("_pending", "waited")
+
+    def __init__(self, waited: float = 0.0, pending: Coroutine[Any, Any, float] | None = None) -> None:
+        self.waited = waited
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, None, Grant]:
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            self.waited = yield from pending.__await__()
+        return self
+
+    def __bool__(self) -> bool:
+        if self._pending is not None:
+            raise TypeError("on an event loop a budget is awaited: await budget.take(...)")
+        return True
+
+    def __repr__(self) -> str:
+        return f"Grant(waited={self.waited!r})" if self._pending is None else "Grant(not awaited yet)"
+
+
+class Reservation:
+    """Tokens that are ours from `wait` seconds after the call on. `cancel()` gives them back."""
+
+    __slots__ = ("_budget", "_cost", "_ticket", "wait")
+
+    def __init__(self, budget: Budget, ticket: Ticket, cost: float) -> None:
+        self._budget, self._cost = budget, cost
+        self._ticket: Ticket | None = ticket
+        self.wait = ticket.wait
+
+    def cancel(self) -> bool:
+        """Give the tokens back. False when that was done before."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            return False
+        self._budget._unreserve(ticket, self._cost)
+        return True
+
+    def __repr__(self) -> str:
+        return f"Reservation(wait={self.wait!r})"

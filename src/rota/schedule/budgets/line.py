@@ -1,0 +1,136 @@
+"""Those of this process who wait for one budget, in order of arrival.
+
+Everybody has a ticket in the store, which alone decides whose turn it is. Here only the first of this process asks the
+store; when it is served or gives up, the next one is woken. So a thousand waiters cost one question at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rota.stores.base import Store
+    from rota.timing.meter import BudgetRule
+
+T = TypeVar("T")
+
+POLL = 0.25
+"""Seconds between questions to a shared store: others may leave the line or give tokens back."""
+HOLDER_LIFE = 5.0
+"""Seconds after which the waiters of a process that asks no more are passed over."""
+
+_LINES: WeakValueDictionary[tuple[int, str], Line] = WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+def line_of(store: Store, key: str) -> Line:
+    """The line of this process for one budget of one store."""
+    with _LOCK:
+        line = _LINES.get((id(store), key))
+        if line is None:
+            line = _LINES[id(store), key] = Line(store, key)
+        return line
+
+
+class Place:
+    """One waiter's place. `wake` is called, from any thread, when it has come to the front."""
+
+    __slots__ = ("cost", "rule", "ticket", "wait", "wake")
+
+    def __init__(self, rule: BudgetRule, cost: float, wake: Callable[[], None]) -> None:
+        self.rule, self.cost, self.wake = rule, cost, wake
+        self.ticket, self.wait = 0, 0.0
+
+
+class Line:
+    """The places of this process, first come first."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key = store, key
+        self._places: deque[Place] = deque()
+        self._lock = threading.Lock()
+        self._hop: ThreadPoolExecutor | None = None
+
+    def join(self, place: Place, now: float) -> bool:
+        """Stand in line, or be served at once (True). `place.wait` is infinite when it can never be."""
+        with self._lock:
+            ticket = self._store.budget_join(place.rule, place.cost, self._holder(), now, now + HOLDER_LIFE)
+            place.ticket, place.wait = ticket.id, ticket.wait
+            if ticket.wait in (0.0, float("inf")):
+                return ticket.wait == 0.0
+            self._places.append(place)
+        return False
+
+    def first(self, place: Place) -> bool:
+        """Whether this place is at the front of this process."""
+        places = self._places
+        return bool(places) and places[0] is place
+
+    def ask(self, place: Place, now: float) -> bool:
+        """The first asks the store. True: served, and the next is woken; else `place.wait` says when to ask again."""
+        ticket = self._store.budget_poll(place.rule, place.ticket, place.cost, self._holder(), now, now + HOLDER_LIFE)
+        place.ticket, place.wait = ticket.id, ticket.wait
+        if ticket.wait == 0.0:
+            self._step_out(place)
+            return True
+        if self._store.shared:
+            place.wait = min(place.wait, POLL)
+        return False
+
+    def leave(self, place: Place) -> None:
+        """Give up the place, served or not."""
+        if self._step_out(place):
+            self._store.budget_leave(self._key, place.ticket)
+
+    def nudge(self) -> None:
+        """Tokens came back: the first may ask again earlier than it meant to."""
+        with self._lock:
+            first = self._places[0] if self._places else None
+        if first is not None:
+            first.wake()
+
+    async def off_loop(self, call: Callable[[Place, float], T], place: Place, now: float) -> T:
+        """Call where waiting for another process's write stops no event loop: in one thread, which keeps the order."""
+        if not self._store.shared:
+            return call(place, now)
+        if self._hop is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._hop = ThreadPoolExecutor(1, thread_name_prefix="rota-budget")
+        return await asyncio.get_running_loop().run_in_executor(self._hop, call, place, now)
+
+    def forked(self) -> None:
+        """Called in a child of fork: nobody stands in line here, and the threads stayed behind."""
+        self._places, self._lock, self._hop = deque(), threading.Lock(), None
+
+    def _step_out(self, place: Place) -> bool:
+        with self._lock:
+            if place not in self._places:
+                return False
+            self._places.remove(place)
+            first = self._places[0] if self._places else None
+        if first is not None:
+            first.wake()
+        return True
+
+    def _holder(self) -> str:
+        # With the process id: a forked child stands in line for itself.
+        return f"{os.uname().nodename}:{os.getpid()}:{id(self):x}"
+
+
+def _leave_inherited() -> None:
+    global _LOCK
+    _LOCK = threading.Lock()
+    for line in list(_LINES.values()):
+        line.forked()
+
+
+os.register_at_fork(after_in_child=_leave_inherited)

@@ -1,0 +1,1 @@
+"""Bindings for web frameworks; each imports its framework only when used."""

@@ -1,0 +1,1 @@
+"""Health of jobs, as JSON over ASGI and WSGI."""
