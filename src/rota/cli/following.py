@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import select
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from rota.logs.tail import POLL_SECONDS, Query, Reader, follow, merge
 from rota.wire.messages import Data, LogSource, LogSources, ProcessEvent, Subscribe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rota.cli.session import Session
     from rota.client.connection import Connection
@@ -52,11 +53,24 @@ class Wanted:
 
 
 class Sources:
-    """The logs of some targets, kept up to date while apps come and go."""
+    """The logs of some targets, kept up to date while apps come and go.
 
-    def __init__(self, session: Session, wanted: Wanted) -> None:
-        self._session, self._wanted = session, wanted
+    Args:
+        former: bytes in files that are not to be shown, by path.
+    """
+
+    def __init__(self, session: Session, wanted: Wanted, former: Mapping[str, int] | None = None) -> None:
+        self._session, self._wanted, self._former = session, wanted, former or {}
         self.readers: list[Reader] = []
+
+    def update(self) -> list[Reader]:
+        """`refresh`, if the daemon is there just now."""
+        connection = self._session.running()
+        if connection is None:
+            return []
+        with connection, suppress(DaemonUnreachable):
+            return self.refresh(connection)
+        return []
 
     def refresh(self, connection: Connection) -> list[Reader]:
         """Ask the daemon where logs lie; returns the readers that are new."""
@@ -66,6 +80,8 @@ class Sources:
             found += msgspec.convert(connection.call(request) or [], list[LogSource])
         known = {reader.origin.path for reader in self.readers}
         fresh = [Reader(origin) for origin in self._origins(found) if origin.path not in known]
+        for reader in fresh:
+            reader.skip(self._former.get(reader.origin.path, 0))
         self.readers += fresh
         return fresh
 
@@ -162,12 +178,22 @@ class Events:
 
     def wait(self, seconds: float) -> None:
         """Hand on what happens within that time; return early when something did."""
+        waiting = self.waiting()
+        if waiting:
+            select.select(waiting, [], [], seconds)
+            self.poll()
+        else:
+            time.sleep(seconds)
+
+    def waiting(self) -> list[Connection]:
+        """What to select for reading before `poll`."""
         if self._connection is None:
             self._reconnect()
-        if self._connection is None:
-            time.sleep(seconds)
-            return
-        if select.select([self._connection], [], [], seconds)[0]:
+        return [self._connection] if self._connection is not None else []
+
+    def poll(self) -> None:
+        """Hand on what has happened, without waiting."""
+        if self._connection is not None and select.select([self._connection], [], [], 0)[0]:
             self._receive(self._connection)
 
     def _reconnect(self) -> None:
@@ -201,8 +227,7 @@ def stream(session: Session, sources: Sources, wanted: Wanted, printer: Printer)
     def heard(event: ProcessEvent) -> None:
         if wanted.form == "json":
             session.write(1, event_as_json(event.event, event.name, event.at).encode() + b"\n")
-        with session.connect() as connection:
-            printer.fit(sources.refresh(connection))
+        printer.fit(sources.update())
 
     events = Events(session, heard)
     try:
