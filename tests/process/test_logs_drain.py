@@ -13,62 +13,13 @@ from hypothesis import strategies as st
 
 from rota.logs.drain import Drain, Sink
 from rota.logs.encode import encoder
-from rota.logs.files import LogFiles
 from rota.logs.index import Index
 from rota.logs.source import BufferedFifo, Fifo
+from tests.process.log_bed import T0, Bed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from rota.logs.rotation import RotationPolicy
-
-T0 = 1_767_000_000.0
-
-
-class Bed:
-    """A registry with a clock that stands still until told, and streams on real FIFOs."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.folder = folder
-        self.now = 1000.0
-        self.reports: list[str] = []
-        self.files = LogFiles(
-            wall=lambda: T0 + self.now, monotonic=lambda: self.now, report=self.reports.append, **options
-        )
-        self._drains: list[Drain] = []
-        self._writers: list[int] = []
-
-    def stream(
-        self,
-        *paths: str,
-        kind: str = "out",
-        name: str = "api",
-        policy: RotationPolicy | None = None,
-        continues: bool = False,
-        **form: Any,
-    ) -> tuple[Drain, int]:
-        """(drain, writing end) of a new FIFO that goes to folder/PATH..., in that form."""
-        fifo = self.folder / f"fifo{len(self._drains)}"
-        os.mkfifo(fifo)
-        reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        writing = os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        made = encoder(kind=kind, process_id=0, app_name=name, **form)
-        sinks = [Sink(self.files.open(os.path.join(self.folder, path), policy), made) for path in paths]
-        drain = Drain(reading, kind, sinks, files=self.files, name=name, continues=continues)
-        self._drains.append(drain)
-        self._writers.append(writing)
-        return drain, writing
-
-    def read(self, path: str) -> bytes:
-        return (self.folder / path).read_bytes()
-
-    def close(self) -> None:
-        for drain in self._drains:
-            drain.close()
-        for fd in self._writers:
-            os.close(fd)
-        self.files.close()
 
 
 @pytest.fixture
@@ -135,7 +86,7 @@ def test_the_end_of_all_writers_is_told(bed: Bed, any_system: str) -> None:
     drain, writing = bed.stream("a.log")
     os.write(writing, b"last words\n")
     os.close(writing)
-    bed._writers.remove(writing)
+    bed.writers.remove(writing)
 
     drain.drain()
     assert drain.drain().ended
@@ -308,7 +259,7 @@ def test_after_a_crash_the_stream_whose_line_was_cut_comes_first(tmp_path: Path)
             after.files.open(str(tmp_path / "a.log"), shared=True), encoder(kind="out", process_id=0, app_name=name)
         )
         drains.append(Drain(reading, "out", [sink], files=after.files, name=name, continues=True))
-    after._drains += drains
+    after.drains += drains
     assert drains[0].drain().moved == 0
     drains[1].drain(), drains[0].drain()
     content = before.read("a.log")
@@ -343,8 +294,8 @@ def test_output_nobody_wants_is_thrown_away_but_taps_still_see_it(
     writing = os.open(fifo, os.O_RDWR | os.O_CLOEXEC)
     sinks = [Sink(bed.files.open(path), encoder(kind="out", process_id=0, app_name="a")) for path in paths]
     drain = Drain(reading, "out", sinks, files=bed.files, name="a")
-    bed._drains.append(drain)
-    bed._writers.append(writing)
+    bed.drains.append(drain)
+    bed.writers.append(writing)
     seen: list[bytes] = []
     os.write(writing, b"unseen, unfinished")
     assert drain.drain().moved == 18

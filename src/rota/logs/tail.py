@@ -36,6 +36,7 @@ PARTIAL_SECONDS: Final = 1.0
 LINGER_SECONDS: Final = 1.5
 """How long a file that another tool renamed is still read: rota itself notices within a second."""
 _AT_ONCE: Final = 1024 * 1024
+_NOTHING: Final = (float("-inf"), 0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Reader:
         self._carry = b""
         self._carry_since = 0.0
         self._left_at: float | None = None
+        self._seen: tuple[float, int, str] | None = None  # the newest rotated file that `poll` has nothing to do with
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -129,7 +131,9 @@ class Reader:
             self._position = last.offset if last and not last.whole else size
             yield _Part(os.fdopen(os.dup(self._fd), "rb"), size, Index.read(self.origin.path, size))
         files = rotated_files(self.origin.path)
-        for file in reversed(files[: self._place(files)]):
+        files = files[: self._place(files)]
+        self._seen = files[-1].age_key if files else _NOTHING
+        for file in reversed(files):
             if query.since is not None and file.modified < query.since:
                 return
             data = open_rotated(self.origin.path, file)
@@ -141,11 +145,12 @@ class Reader:
 
     def poll(self, grep: re.Pattern[bytes] | None = None) -> list[Record]:
         """What was added since the last call; nothing twice, nothing left out. Bounded: there may be more at once."""
-        if self._fd < 0 and not self._open():
-            return []
-        found, more = self._read_on()
-        if not more and self._has_moved():
-            found += self._switch()
+        if self._fd < 0:
+            found = self._catch_up()
+        else:
+            found, more = self._read_on()
+            if not more and self._has_moved():
+                found += self._switch()
         now = self._wall()
         return [
             Record(self.origin, now, line.text, line.whole) for line in found if grep is None or grep.search(line.text)
@@ -198,17 +203,22 @@ class Reader:
             lines, more = self._read_on()
             found += lines
         found += self._cut_carry()
-        ours = Rotated("", name_of(self._fd), os.fstat(self._fd).st_mtime, 0).age_key
+        self._seen = Rotated("", name_of(self._fd), os.fstat(self._fd).st_mtime, 0).age_key
+        return found + self._catch_up()
+
+    def _catch_up(self) -> list[Line]:
+        """Open the log as it is now, at its beginning; first comes what was rotated since we last had it open."""
         self._left_at, self._position = None, 0
-        if self._open():
-            files = rotated_files(self.origin.path)
-            for file in files[: self._place(files)]:
-                data = open_rotated(self.origin.path, file) if file.age_key > ours else None
-                if data is not None:
-                    with data:
-                        found += lines_forward(data)
-            found += self._read_on()[0]
-        return found
+        if not self._open():
+            return []
+        found: list[Line] = []
+        files = rotated_files(self.origin.path)
+        for file in files[: self._place(files)]:
+            data = open_rotated(self.origin.path, file) if self._seen and file.age_key > self._seen else None
+            if data is not None:
+                with data:
+                    found += lines_forward(data)
+        return found + self._read_on()[0]
 
     def _place(self, files: Sequence[Rotated]) -> int:
         """Where in this chain the open file is; behind its end when it is not a rotated one."""
