@@ -129,7 +129,7 @@ class Plan:
     Args:
         cursor: to be kept once the rest is in the ledger.
         due: what to start, if anything.
-        missed: what to record as missed, oldest first.
+        missed: what to record as missed, oldest first. After a clock was put back some may have a row already: it stays.
         absence: earlier ones, summed up.
         wake: when to look again; None when it is never due again. A scheduler that sleeps must still look at the clock
             every 30 seconds, because clocks are put forward and machines suspended.
