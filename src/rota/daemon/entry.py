@@ -48,6 +48,8 @@ class Entry:
     """What has to be ended with the process: probes, watchdog."""
     told: Told = field(default_factory=Told)
     watching: bool = False
+    run_log: str = ""
+    """File that gets everything the present run of a job prints, beside the app's own logs."""
     replies: dict[str, Callable[[str], None]] = field(default_factory=dict)
     """Who waits for the reply to a triggered action, by action."""
 

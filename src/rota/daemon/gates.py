@@ -2,25 +2,159 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from functools import partial
 from typing import TYPE_CHECKING
+
+from rota.daemon import node_messages as node
+from rota.daemon.entry import Told
+from rota.daemon.ipc import Channel
+from rota.daemon.notify import Notice, NotifySocket, Watchdog
+from rota.process import environ
+from rota.process.events import BecameReady, Unhealthy
+from rota.wire.messages import ProcessEvent
 
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
     from rota.daemon.spawn import Child
+    from rota.daemon.usage import Sampler
     from rota.daemon.world import World
+
+log = logging.getLogger("rota.gates")
+
+NOTIFY_KEY = "notify"
+"""The keeper's name for the notification socket: what apps say while no daemon is there waits in it."""
 
 
 class Gates:
     """Opened with each process, closed with it."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, sampler: Sampler) -> None:
+        self._world, self._sampler = world, sampler
+        self._watchdogs: dict[int, Watchdog] = {}
+        self._notify: NotifySocket | None = None
+
+    def listen(self, kept: int | None) -> None:
+        """Open the notification socket, or go on with the one the keeper kept."""
+        world = self._world
+        # In the abstract namespace, so that apps of other users reach it; who speaks is told by the kernel.
+        path = f"@rota/{world.home_id}/notify"
+        try:
+            self._notify = NotifySocket(path, self._instance_of, self._noticed, kept)
+        except OSError as error:
+            log.warning("no notification socket: %s", error)
+            return
+        world.notify_path, world.notify_fd = path, self._notify.fileno()
+        if kept is None:
+            world.keeper.deposit(NOTIFY_KEY, [self._notify.fileno()])
 
     def open(self, entry: Entry, child: Child) -> None:
         """Start listening to a process."""
+        marker = environ.marker(self._world.home_id, entry.id, child.gen)
+        self._sampler.watch(entry.id, child.process, f"{environ.MARKER}={marker}".encode())
+        if child.ipc is not None:
+            closed = partial(self._channel_closed, entry)
+            entry.channel = Channel(child.ipc, partial(self._heard, entry, child.gen), closed)
+        self._probe(entry, child)
 
     def close(self, entry: Entry) -> None:
         """Stop; what it said about itself is forgotten."""
         for close in entry.closers:
             close()
         entry.closers.clear()
+        self._sampler.forget(entry.id)
+        if entry.channel is not None:
+            entry.channel.close()
+            entry.channel = None
+        watchdog = self._watchdogs.pop(entry.id, None)
+        if watchdog is not None:
+            watchdog.cancel()
+        entry.told = Told(node_version=entry.told.node_version)
+
+    def shut(self) -> None:
+        """The daemon leaves."""
+        for watchdog in self._watchdogs.values():
+            watchdog.cancel()
+        if self._notify is not None:
+            self._notify.close(keep_path=True)
+        self._sampler.close()
+
+    # --- probes ----------------------------------------------------------------------------------------------------
+
+    def _probe(self, entry: Entry, child: Child) -> None:
+        """Ask what the spec wants asked."""
+
+    # --- IPC -------------------------------------------------------------------------------------------------------
+
+    def _channel_closed(self, entry: Entry) -> None:
+        entry.channel = None
+
+    def _heard(self, entry: Entry, gen: int, event: node.NodeEvent) -> None:
+        told = entry.told
+        match event:
+            case node.SaidReady():
+                self._world.supervisor.handle(entry.id, BecameReady(gen, "message"))
+            case node.NodeVersion(version):
+                told.node_version = version
+            case node.ActionOffered(name, action):
+                text = f'"{name}"'.encode()
+                told.actions = [known for known in told.actions if bytes(known.get("action_name", b"")) != text]
+                told.actions.append(action)
+            case node.ActionReply(name, returned):
+                waiting = entry.replies.get(name)
+                if waiting is not None:
+                    waiting(bytes(returned).decode("utf-8", "replace"))
+            case node.MetricsReported(metrics):
+                told.metrics.update(metrics)
+            case node.OptionsReported(options):
+                told.options.update(options)
+            case node.ExceptionReported():
+                self._publish(entry, "process:exception")
+            case node.BusEvent(type_):
+                self._publish(entry, type_)
+            case node.Message() | node.NodeInternal():
+                self._publish(entry, "process:msg")
+
+    def _publish(self, entry: Entry, event: str) -> None:
+        self._world.bus.publish(ProcessEvent(self._world.clock.now(), event, entry.id, entry.name))
+
+    # --- sd_notify -------------------------------------------------------------------------------------------------
+
+    def _instance_of(self, pid: int) -> int | None:
+        """Whose tree a process belongs to: by its environment, which every process of a tree inherits."""
+        for entry in self._world.supervisor.entries.values():
+            if entry.child is not None and entry.child.process.pid == pid:
+                return entry.id
+        prefix = f"{environ.MARKER}={self._world.home_id}:".encode()
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+            for item in file.read().split(b"\0"):
+                if item.startswith(prefix):
+                    id = item[len(prefix) :].partition(b":")[0]
+                    return int(id) if id.isdigit() else None
+        return None
+
+    def _noticed(self, id: int, pid: int, notice: Notice) -> None:
+        entry = self._world.supervisor.entries.get(id)
+        if entry is None or entry.child is None:
+            return
+        gen = entry.child.gen
+        if notice.status is not None:
+            entry.told.status = notice.status
+        if notice.ready:
+            self._world.supervisor.handle(id, BecameReady(gen, "notify"))
+        if notice.failing:
+            self._world.supervisor.handle(id, Unhealthy(gen, "it asked to be restarted (WATCHDOG=trigger)"))
+        if notice.watchdog_interval is not None:
+            self._expect(entry, gen, notice.watchdog_interval)
+        if notice.watchdog and (watchdog := self._watchdogs.get(id)) is not None:
+            watchdog.feed()
+
+    def _expect(self, entry: Entry, gen: int, interval: float) -> None:
+        former = self._watchdogs.pop(entry.id, None)
+        if former is not None:
+            former.cancel()
+        if interval > 0:
+            reason = f"no sign of life for {interval:g} s (watchdog)"
+            expired = partial(self._world.supervisor.handle, entry.id, Unhealthy(gen, reason))
+            self._watchdogs[entry.id] = Watchdog(interval, self._world.clock, expired)

@@ -51,6 +51,8 @@ class Ledger:
         self._snapshot_due = False
         self.degraded = ""
         self.connection = open_database(home.db)
+        # The loop must not stand still behind another process's write: what cannot be written now is written later.
+        self.connection.execute("PRAGMA busy_timeout = 250")
 
     def close(self) -> None:
         """Flush and close."""
@@ -85,6 +87,18 @@ class Ledger:
             "SELECT at, instance, kind, detail FROM events WHERE app = ? ORDER BY id DESC LIMIT ?", (app, limit)
         ).fetchall()
         return rows[::-1]
+
+    def setting(self, key: str) -> str:
+        """A stored value, "" when there is none."""
+        row = self.connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row is not None else ""
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Store a value; on a disk that refuses it is lost, and the log says so."""
+        try:
+            self.connection.execute("INSERT OR REPLACE INTO settings(key, value) VALUES (?, ?)", (key, value))
+        except sqlite3.Error as error:
+            self._note_degraded(f"{type(error).__name__}: {error}")
 
     # --- writing ---------------------------------------------------------------------------------------------------
 

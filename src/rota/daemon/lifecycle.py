@@ -59,7 +59,7 @@ async def start_in_order(world: World, entries: Sequence[Entry], why: str, *, fr
 
     async def after_dependencies(entry: Entry) -> None:
         if await _dependencies_ready(world, entry):
-            world.supervisor.want([entry.id], "up", why, fresh=fresh)
+            await _want_up(world, [entry], why, fresh=fresh)
         else:
             held.append(entry)
 
@@ -74,7 +74,10 @@ async def _want_up(world: World, entries: Sequence[Entry], why: str, *, fresh: b
     for number, entry in enumerate(entries):
         if number and number % SLICE == 0:
             await asyncio.sleep(0)
-        world.supervisor.want([entry.id], "up", why, fresh=fresh)
+        if entry.spec.job is not None:
+            world.runbook.run_now(entry.name, note=why)
+        else:
+            world.supervisor.want([entry.id], "up", why, fresh=fresh)
 
 
 async def _dependencies_ready(world: World, entry: Entry) -> bool:
@@ -121,5 +124,6 @@ def left_wanted(world: World) -> list[Entry]:
     return [
         entry
         for _, entry in sorted(world.supervisor.entries.items())
-        if entry.instance.desired == "up" and isinstance(entry.instance.actual, Down)
+        # A job's run that was cut short is the run book's business: it is abandoned, and its policy decides.
+        if entry.instance.desired == "up" and isinstance(entry.instance.actual, Down) and entry.spec.job is None
     ]

@@ -13,20 +13,25 @@ import sys
 from rota.clock import SystemClock
 from rota.daemon import spawn
 from rota.daemon.adopt import Adoption
+from rota.daemon.budgets import Budgets
 from rota.daemon.bus import Bus
+from rota.daemon.crontab import Crontab
 from rota.daemon.descent import Reapers
 from rota.daemon.exits import ExitWatch
-from rota.daemon.gates import Gates
+from rota.daemon.gates import NOTIFY_KEY, Gates
 from rota.daemon.keeperlink import Inheritance, KeeperLink
 from rota.daemon.lifecycle import left_wanted, start_in_order, stop_all
 from rota.daemon.logfile import OwnLog
+from rota.daemon.meters import Meters
 from rota.daemon.perform import Effects
 from rota.daemon.recovery import open_ledger
+from rota.daemon.runbook import RunBook
 from rota.daemon.server import Server
 from rota.daemon.settings import Settings
 from rota.daemon.streams import Streams
 from rota.daemon.succession import become_keeper, read_state, reexecute
 from rota.daemon.supervisor import Supervisor
+from rota.daemon.usage import Sampler
 from rota.daemon.verbs.table import HANDLERS
 from rota.daemon.world import World
 from rota.errors import RotaError
@@ -35,6 +40,7 @@ from rota.keeper.launch import take_lock
 from rota.keeper.protocol import KEEPER_FD, LOCK_FD, PERMANENT, STATE_FD
 from rota.logs.files import LogFiles
 from rota.logs.pump import LogPump
+from rota.stores.sqlite import SqliteStore
 from rota.version import __version__
 
 log = logging.getLogger("rota")
@@ -65,6 +71,8 @@ def main(argv: list[str]) -> int:
         keeper = KeeperLink(state.keeper if state.keeper >= 0 else None)
         keeper.held = state.held
         inheritance = Inheritance(ipc=state.ipc)
+        if state.notify >= 0:
+            inheritance.kept[NOTIFY_KEY] = [state.notify]
     else:
         keeper = KeeperLink(_take_fd(KEEPER_FD))
         inheritance = keeper.inherit()
@@ -109,11 +117,24 @@ class Daemon:
         )
         self.exits = ExitWatch(loop, self.clock, supervisor, self.keeper)
         reapers = Reapers(os.getppid() if self.keeper.alive else None, set())
-        self.effects = Effects(world, self.exits, Gates(world), reapers)
+        sampler = Sampler(reapers)
+        self.gates, self.meters = Gates(world, sampler), Meters(world, sampler)
+        world.sample, world.usage = self.meters.sample, self.meters.usage
+        self.gates.listen(next(iter(inheritance.kept.pop(NOTIFY_KEY, [])), None))
+        self.effects = Effects(world, self.exits, self.gates, reapers)
         supervisor.performer = self.effects
         for instance, spec in rows:
             supervisor.adopt(instance, spec)
+        world.budgets = Budgets(world)
+        runbook = world.runbook = RunBook(world, SqliteStore(self.home.db))
+        self.crontab = Crontab(world, runbook)
+        world.next_due, world.run_summary = self.crontab.next_due, runbook.summary
+        unfinished = runbook.recover()
+        self.crontab.load()
+        supervisor.became_idle, supervisor.app_changed = runbook.became_idle, self.crontab.refresh
         report = Adoption(world, self.effects, inheritance).run()
+        runbook.resume(unfinished)
+        self.crontab.start()
         self.keeper.watch(loop, self.exits.keeper_says, lambda: become_keeper(world, self.lock))
         self.server = Server(world, HANDLERS)
         world.end = self._end
@@ -132,7 +153,8 @@ class Daemon:
             self.world.loop.add_signal_handler(number, self._end, 0)
         self.world.loop.add_signal_handler(signals.SIGUSR2, self.files.reopen)
         self.world.loop.add_signal_handler(signals.SIGHUP, lambda: None)
-        background = [self.world.loop.create_task(task) for task in (self._housekeeping(), self._bring_back())]
+        work = (self._housekeeping(), self._bring_back(), self.meters.watch())
+        background = [self.world.loop.create_task(task) for task in work]
         try:
             code = await self._ending
         finally:
@@ -161,11 +183,14 @@ class Daemon:
     async def _leave(self, code: int) -> None:
         """Everything stops, stays wanted, and is written down; then the keeper is told."""
         log.info("ending")
-        self.world.supervisor.closing = True
+        self.crontab.stop()
+        self.world.runbook.suspended = True
         await stop_all(self.world, "rota was shut down")
         await asyncio.sleep(0)  # what was released is let go of in the next turn
         await self.effects.finish()
+        self.gates.shut()
         await self.server.stop()
+        await self.world.runbook.close()
         self.world.ledger.close()
         for path in (self.home.pid,):
             with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ import os
 import signal as signals
 from typing import TYPE_CHECKING
 
-from rota.daemon import spawn
+from rota.daemon import node_messages, spawn
 from rota.daemon.picture import record_of
 from rota.daemon.tree import Tree
 from rota.errors import RotaError, SpawnFailed
@@ -117,7 +117,9 @@ class Effects:
     def _hold(self, entry: Entry, child: Child, pidfd: int | None, *, adopted: bool) -> None:
         entry.child = child
         entry.tree = Tree(child.process, self._marker(entry, child.gen), self._reapers, pidfd)
-        entry.outputs = self._world.streams.open(entry.id, entry.spec, child.fds, adopted=adopted)
+        entry.outputs = self._world.streams.open(
+            entry.id, entry.spec, child.fds, adopted=adopted, run_log=entry.run_log
+        )
 
     def _marker(self, entry: Entry, gen: int) -> bytes:
         return f"{environ.MARKER}={environ.marker(self._world.home_id, entry.id, gen)}".encode()
@@ -134,7 +136,7 @@ class Effects:
         if entry.child is None or entry.tree is None:
             return
         stop = entry.spec.stop
-        if stop.with_message and entry.channel is not None and entry.channel.send("shutdown"):
+        if stop.with_message and entry.channel is not None and entry.channel.send(node_messages.shutdown()):
             return
         number = signal_number(stop.signal)
         if stop.tree:

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from rota.logs.drain import Drain, Sink
-from rota.logs.encode import encoder
+from rota.logs.encode import RAW, encoder
+from rota.logs.rotation import RotationPolicy
 from rota.process.paths import NOWHERE, log_paths
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from rota.home import Home
     from rota.logs.files import LogFiles
     from rota.logs.pump import LogPump
-    from rota.logs.rotation import RotationPolicy
     from rota.logs.writer import LogFile
     from rota.process.spec import AppSpec
 
 Heard: TypeAlias = "Callable[[str, bytes], None]"
+
+
+RUN_POLICY = RotationPolicy(max_size=64 * 1024 * 1024, keep=1, next_time=None)
+"""The output of one run: in one piece, unless it is absurdly long."""
 
 
 class Outputs:
@@ -65,10 +69,11 @@ class Streams:
     def __init__(self, home: Home, settings: Settings, files: LogFiles, pump: LogPump) -> None:
         self._home, self._settings, self.files, self._pump = home, settings, files, pump
 
-    def open(self, id: int, spec: AppSpec, fds: dict[str, int], *, adopted: bool = False) -> Outputs:
+    def open(self, id: int, spec: AppSpec, fds: dict[str, int], *, adopted: bool = False, run_log: str = "") -> Outputs:
         """Start draining the read ends ("out", "err") of an instance's process.
 
-        `adopted`: the process was writing before this daemon, so an unfinished line in its file is its own.
+        `adopted`: the process was writing before this daemon, so an unfinished line in its file is its own. `run_log`: a
+        further file for both streams, as it came: the output of one run of a job.
         """
         files: list[LogFile] = []
         out, error, combined = log_paths(spec, id, self._home.logs)
@@ -89,6 +94,8 @@ class Streams:
             opened = [self.files.open(each, policy, group=spec.name) for each in paths]
             files.extend(opened)
             sinks = [Sink(file, form) for file in opened]
+            if run_log:
+                sinks.append(Sink(self.files.open(run_log, RUN_POLICY, group=spec.name), RAW))
             return Drain(fds[kind], kind, sinks, files=self.files, name=f"{spec.name} std{kind}", continues=adopted)
 
         return Outputs(self._pump, [drain("out", out), drain("err", error)], files)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rota.daemon import spawn
+from rota.daemon.gates import NOTIFY_KEY
 from rota.keeper.launch import daemon_argv, keeper_argv
 from rota.keeper.protocol import LOCK_FD, STATE_FD
 
@@ -34,6 +35,7 @@ class State(msgspec.Struct, frozen=True):
     """What the keeper holds: number of descriptors by key."""
     ipc: dict[str, int]
     """IPC ends by key."""
+    notify: int = -1
 
 
 def reexecute(world: World, lock_fd: int, server: Server) -> None:
@@ -47,10 +49,11 @@ def reexecute(world: World, lock_fd: int, server: Server) -> None:
         for entry in world.supervisor.entries.values()
         if entry.child is not None and entry.child.ipc is not None
     }
-    state = State(world.keeper.fileno(), listener.fileno() if listener is not None else -1, world.keeper.held, ipc)
+    listening = listener.fileno() if listener is not None else -1
+    state = State(world.keeper.fileno(), listening, world.keeper.held, ipc, world.notify_fd)
     memory = os.memfd_create("rota-state", 0)
     os.write(memory, msgspec.json.encode(state))
-    for fd in (memory, lock_fd, state.keeper, state.listener, *ipc.values()):
+    for fd in (memory, lock_fd, state.keeper, state.listener, state.notify, *ipc.values()):
         if fd >= 0:
             os.set_inheritable(fd, True)
     argv = daemon_argv(world.home)
@@ -65,7 +68,7 @@ def read_state(fd: int | None) -> State | None:
     with open(fd, "rb") as file:
         file.seek(0)
         state = msgspec.json.decode(file.read(), type=State)
-    for number in (state.keeper, state.listener, *state.ipc.values()):
+    for number in (state.keeper, state.listener, state.notify, *state.ipc.values()):
         if number >= 0:
             os.set_inheritable(number, False)
     return state
@@ -76,6 +79,9 @@ def become_keeper(world: World, lock_fd: int) -> None:
     log.error("the keeper died; taking its place")
     world.ledger.flush()
     inherited = [item for entry in world.supervisor.entries.values() if (item := _kept(world, entry.id))]
+    if world.notify_fd >= 0:
+        os.set_inheritable(world.notify_fd, True)
+        inherited.append(f"{NOTIFY_KEY}:{world.notify_fd}")
     os.set_inheritable(lock_fd, True)
     argv = keeper_argv(world.home, lock_fd, inherited)
     os.execv(argv[0], argv)  # noqa: S606 - no shell, and that is the point

@@ -45,15 +45,24 @@ class Supervisor:
         self._clock = clock
         self._queue: deque[tuple[int, Event]] = deque()
         self._busy = False
-        self.closing = False
-        """Set when the daemon leaves: exits are recorded, nothing is started."""
+        self.by_name: dict[str, dict[int, Entry]] = {}
+        self.app_changed: Callable[[str], None] = lambda name: None
+        """Told when instances of an app appear, go, or get another specification."""
+        self.became_idle: Callable[[Entry], None] = lambda entry: None
+        """Told when nothing of an instance runs any more: down, failed or waiting for its next try."""
 
     # --- instances -------------------------------------------------------------------------------------------------
 
     def adopt(self, instance: Instance, spec: AppSpec) -> Entry:
         """Take in a row of the ledger."""
         entry = self.entries[instance.id] = Entry(instance, spec)
+        self.by_name.setdefault(spec.name, {})[instance.id] = entry
+        self.app_changed(spec.name)
         return entry
+
+    def named(self, name: str) -> list[Entry]:
+        """The instances of an app, by id."""
+        return [entry for _, entry in sorted(self.by_name.get(name, {}).items())]
 
     def create(self, specs: Iterable[AppSpec]) -> list[Entry]:
         """New instances, stopped, in one write. One spec object per copy wanted."""
@@ -73,7 +82,7 @@ class Supervisor:
         return created
 
     def _free_number(self, name: str) -> int:
-        taken = {entry.instance.number for entry in self.entries.values() if entry.name == name}
+        taken = {entry.instance.number for entry in self.by_name.get(name, {}).values()}
         number = 0
         while number in taken:
             number += 1
@@ -81,8 +90,18 @@ class Supervisor:
 
     def respec(self, entry: Entry, spec: AppSpec) -> None:
         """Give an instance a new specification; its process, if any, keeps running as it is."""
+        if spec.name != entry.name:
+            self._unname(entry)
+            self.by_name.setdefault(spec.name, {})[entry.id] = entry
         entry.spec = spec
         self._ledger.save(entry.instance, spec)
+        self.app_changed(spec.name)
+
+    def _unname(self, entry: Entry) -> None:
+        of_that_name = self.by_name.get(entry.name, {})
+        of_that_name.pop(entry.id, None)
+        if not of_that_name:
+            self.by_name.pop(entry.name, None)
 
     def reset(self, entry: Entry) -> None:
         """Counters back to zero."""
@@ -94,7 +113,9 @@ class Supervisor:
     def forget(self, entry: Entry) -> None:
         """Remove the row. Called by the performer of Forget."""
         self.entries.pop(entry.id, None)
+        self._unname(entry)
         self._ledger.delete(entry.id)
+        self.app_changed(entry.name)
         for waiter in list(entry.waiters):
             waiter.look(entry, gone=True)
 
@@ -135,6 +156,8 @@ class Supervisor:
         idle = isinstance(entry.instance.actual, Down | Failed | Backoff)
         if idle and entry.child is not None and process_of(entry.instance.actual) is None:
             self.performer.release(entry)
+        if idle:
+            self.became_idle(entry)
         for waiter in list(entry.waiters):
             waiter.look(entry)
 

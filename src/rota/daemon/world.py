@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rota.clock import Clock
+    from rota.daemon.budgets import Budgets
     from rota.daemon.bus import Bus
     from rota.daemon.entry import Entry
     from rota.daemon.keeperlink import KeeperLink
     from rota.daemon.ledger import Ledger
+    from rota.daemon.runbook import RunBook
     from rota.daemon.settings import Settings
     from rota.daemon.streams import Streams
     from rota.daemon.supervisor import Supervisor
@@ -42,6 +44,9 @@ class World:
     started: float
     cpus: int
     notify_path: str = ""
+    notify_fd: int = -1
+    budgets: Budgets = None  # type: ignore[assignment]
+    runbook: RunBook = None  # type: ignore[assignment]  # set in main.py once its store is open
     end: Callable[[int], None] = lambda code: None
     """End the daemon in an orderly way, with this exit code."""
     reexecute: Callable[[], None] = lambda: None
@@ -52,5 +57,7 @@ class World:
     """Figures of the last sample."""
     sample: Callable[[], None] = lambda: None
     """Take a sample now, unless there is one of the last second."""
+    next_due: Callable[[str], float | None] = lambda name: None
+    """When an app is due next."""
     run_summary: Callable[[Entry], RunSummary | None] = lambda entry: None
     """A job's last run and next due time."""

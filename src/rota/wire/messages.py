@@ -44,6 +44,14 @@ class Ping(Request, frozen=True, tag="ping"):
     """Is the daemon there? Data: {"pid", "version", "protocol", "keeper", "started"}."""
 
 
+class BudgetTerms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A shared budget: `limit` tokens per `per` seconds, at most `burst` at once (0 = all of them)."""
+
+    limit: float
+    per: float
+    burst: float = 0.0
+
+
 class StartSpecs(Request, frozen=True, tag="start_specs"):
     """Start apps described by the client. `from_file`: known names are restarted with the new settings, others started;
     `missing_only` starts only those not yet known; otherwise (a script) an app of the same name and path that is online is
@@ -57,7 +65,8 @@ class StartSpecs(Request, frozen=True, tag="start_specs"):
     """What happens to the known ones of a file."""
     parallel: int = 0
     given: dict[str, msgspec.Raw] = {}
-    """Command-line options that were given, for the message texts."""
+    budgets: dict[str, BudgetTerms] = {}
+    """[budgets] of the file."""
 
 
 class Act(Request, frozen=True, tag="act"):

@@ -13,7 +13,7 @@ from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
 from rota.errors import TargetNotFound
-from rota.process.state import Failed, Ready, Up
+from rota.process.state import Failed, Ready, Stopping, Up
 from rota.render.ids import ids_text
 
 if TYPE_CHECKING:
@@ -103,9 +103,11 @@ async def _perform(world: World, action: Action, answer: Answer, entries: Sequen
                 for entry in entries:
                     ticked(entry, left)
             case "stop":
+                _cancel_runs(world, entries, "stopped by the user")
                 world.supervisor.want([entry.id for entry in entries], "down", "stopped by the user")
                 await _each(entries, 0, lambda entry: _until_idle(world, entry), lambda entry: ticked(entry, left))
             case "delete":
+                _cancel_runs(world, entries, "its job was deleted")
                 world.supervisor.want([entry.id for entry in entries], "forget", "deleted by the user")
                 await _each(entries, 0, lambda entry: _until_idle(world, entry), lambda entry: ticked(entry, left))
             case "restart" | "reload":
@@ -137,6 +139,7 @@ async def _each(
 async def start(world: World, entries: Sequence[Entry]) -> None:
     """PM2's start of something known: what runs is restarted, the rest is started, in the order of dependencies."""
     running = [entry for entry in entries if isinstance(entry.instance.actual, Ready | Up)]
+    running += [entry for entry in entries if isinstance(entry.instance.actual, Stopping)]
     await _each(running, PARALLEL, lambda entry: restart(world, entry), lambda entry: None)
     idle = [entry for entry in entries if entry not in running]
     await start_in_order(world, idle, "started by the user")
@@ -146,12 +149,24 @@ async def start(world: World, entries: Sequence[Entry]) -> None:
 async def restart(world: World, entry: Entry, why: str = "restarted by the user") -> None:
     """Stop and start; returns when the new process is up (ready, where that is gated) or failed."""
     before = entry.instance.gen
+    if entry.spec.job is not None:
+        # A job is started by its run book alone, so that every run has its row.
+        _cancel_runs(world, [entry], why)
+        world.supervisor.want([entry.id], "down", why)
+        await _until_idle(world, entry)
+        world.runbook.run_now(entry.name, note=why)
+        return
     world.supervisor.want([entry.id], "restart", why)
 
     def done(entry: Entry) -> bool:
         return (entry.instance.gen > before and is_settled_up(entry)) or isinstance(entry.instance.actual, Failed)
 
     await world.supervisor.settled([entry.id], done)
+
+
+def _cancel_runs(world: World, entries: Sequence[Entry], why: str) -> None:
+    for entry in entries:
+        world.runbook.stopping(entry, why)
 
 
 async def _until_idle(world: World, entry: Entry) -> None:
@@ -178,8 +193,12 @@ def _change(world: World, request: Act, entries: Sequence[Entry]) -> None:
 
 
 def _warn_of_cron(answer: Answer, entries: Sequence[Entry]) -> None:
-    for name, cron in {entry.name: entry.spec.cron_restart for entry in entries if entry.spec.cron_restart}.items():
-        answer.warn(f"App {name} stopped but CRON RESTART is still UP {cron}")
+    crons = {entry.name: entry.spec.job.cron if entry.spec.job else entry.spec.cron_restart for entry in entries}
+    for name, cron in crons.items():
+        if cron:
+            answer.warn(f"App {name} stopped but CRON RESTART is still UP {cron}")
+    if any(entry.spec.job is not None for entry in entries):
+        answer.say("a job goes on falling due; `rota pause NAME` silences it", "info")
 
 
 def _report_failures(answer: Answer, entries: Sequence[Entry], action: Action) -> None:

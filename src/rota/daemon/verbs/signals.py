@@ -8,7 +8,7 @@ import signal as signals
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rota.daemon import identity
+from rota.daemon import identity, node_messages
 from rota.daemon.perform import signal_number
 from rota.daemon.spawn import fifo_path
 from rota.daemon.verbs.target import find, look_up
@@ -158,11 +158,10 @@ def _reply(replies: asyncio.Queue[tuple[Entry, str]], entry: Entry, text: str) -
 
 def _ask(entry: Entry, request: Trigger) -> None:
     assert entry.channel is not None
-    target: dict[str, str] = {"id": request.target} if request.target.isdigit() else {"name": request.target}
-    if request.param is None:
-        entry.channel.send(request.action)
+    if request.target.isdigit():
+        entry.channel.send(node_messages.trigger(request.action, request.param, id=int(request.target)))
     else:
-        entry.channel.send({"msg": request.action, "opts": request.param, **target})
+        entry.channel.send(node_messages.trigger(request.action, request.param, name=request.target))
 
 
 def _knows(entry: Entry, action: str) -> bool:

@@ -26,6 +26,7 @@ async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: 
     """PM2's rules (reference, section 2.3)."""
     names = {entry.name for entry in world.supervisor.entries.values()}
     check_dependencies(request.specs, names)
+    world.budgets.define(request.budgets)
     if request.from_file:
         touched = await _from_file(world, request, answer, names)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from rota.daemon.verbs import act, control, dump, inspect, logs, scale, show, signals, start
+from rota.daemon.verbs import act, control, dump, inspect, logs, runs, scale, show, signals, start
 from rota.wire import messages
 
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
@@ -25,6 +25,10 @@ HANDLERS: dict[type, Handler] = {
     messages.Env: inspect.env,
     messages.Why: inspect.why,
     messages.Report: inspect.report,
+    messages.Runs: runs.runs,
+    messages.RunJob: runs.run_job,
+    messages.PauseJob: runs.pause_job,
+    messages.CancelRun: runs.cancel_run,
     messages.Scale: scale.scale,
     messages.Reset: scale.reset,
     messages.Save: dump.save,

@@ -1,0 +1,49 @@
+"""Memory and CPU of every tree, and the memory limit. Sampled when somebody asks, or once a second while a limit exists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rota.process.events import Unhealthy
+from rota.process.record import Usage
+
+if TYPE_CHECKING:
+    from rota.daemon.entry import Entry
+    from rota.daemon.usage import Sampler
+    from rota.daemon.world import World
+
+EVERY = 1.0
+NOTHING = Usage()
+MIB = 1024 * 1024
+
+
+class Meters:
+    """The last sample, and who exceeds what they may have."""
+
+    def __init__(self, world: World, sampler: Sampler) -> None:
+        self._world, self._sampler = world, sampler
+        self._usage: dict[int, Usage] = {}
+
+    def sample(self) -> None:
+        """Take a sample, unless there is one of the last second."""
+        self._usage = self._sampler.sample(self._world.clock.monotonic())
+        for entry in self._world.supervisor.entries.values():
+            if entry.tree is not None and (seen := self._sampler.seen(entry.id)):
+                entry.tree.remember(seen)
+
+    def usage(self, entry: Entry) -> Usage:
+        """Figures of the last sample."""
+        return self._usage.get(entry.id, NOTHING)
+
+    async def watch(self) -> None:
+        """Restart what exceeds its memory limit."""
+        while True:
+            await self._world.clock.sleep(EVERY)
+            limited = [e for e in self._world.supervisor.entries.values() if e.spec.max_memory and e.child is not None]
+            if limited:
+                self.sample()
+            for entry in limited:
+                used, limit = self.usage(entry).memory, entry.spec.max_memory
+                if used > limit and entry.child is not None:
+                    reason = f"its memory of {used / MIB:.1f} MiB exceeds the limit of {limit / MIB:.1f} MiB"
+                    self._world.supervisor.handle(entry.id, Unhealthy(entry.child.gen, reason))
