@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from rota.cli import fast, verb_table
 from rota.cli.session import Session
@@ -128,6 +129,12 @@ class Verbs(click.Group):
             hint = verb_table.ABSENT.get(name) or suggestion(name, verb_table.BY_NAME) or "see `rota --help`"
             raise UsageError(f"Command not found: {name}", hint)
         return name, command, args[1:]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs from the table: click would import every module to ask for its help."""
+        verbs = [verb for _, group in verb_table.SECTIONS for verb in group]
+        found = [CompletionItem(verb.name, help=verb.help) for verb in verbs if verb.name.startswith(incomplete)]
+        return found or super(click.Group, self).shell_complete(ctx, incomplete)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write(_overview(formatter.width))

@@ -88,6 +88,10 @@ class Connection:
         """Hang up."""
         self._socket.close()
 
+    def limit(self, seconds: float) -> None:
+        """Wait at most this long for each piece of an answer."""
+        self._socket.settimeout(seconds)
+
     def fileno(self) -> int:
         """The socket's descriptor, for select."""
         return self._socket.fileno()
@@ -118,7 +122,7 @@ class Connection:
         """
         try:
             data = self._socket.recv(1 << 16)
-        except ConnectionResetError:
+        except (ConnectionResetError, TimeoutError):
             data = b""
         if not data:
             raise DaemonUnreachable("the daemon went away before it had finished", "`rota list` shows what was done")

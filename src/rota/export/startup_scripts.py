@@ -34,7 +34,7 @@ _LSB = """\
 # Default-Start:     2 3 4 5
 # Default-Stop:      0 1 6
 # Short-Description: rota process manager for {plain_user}
-# Description:       Starts what `rota save` recorded.
+# Description:       Starts what ran before, and what `rota save` recorded.
 ### END INIT INFO
 # chkconfig: 2345 98 02
 # description: rota process manager for {plain_user}
@@ -45,10 +45,10 @@ case "$1" in
         as_user resurrect
         ;;
     stop)
-        as_user kill
+        as_user shutdown
         ;;
     restart)
-        as_user kill
+        as_user shutdown
         as_user resurrect
         ;;
     reload|force-reload)
@@ -89,7 +89,7 @@ start() {{
 
 stop() {{
     ebegin "Stopping $name"
-    as_user kill
+    as_user shutdown
     eend $?
 }}
 
@@ -113,8 +113,8 @@ name="{name}"
 rcvar="{name}_enable"
 desc="rota process manager for {plain_user}"
 start_cmd="as_user resurrect"
-stop_cmd="as_user kill"
-restart_cmd="as_user kill; as_user resurrect"
+stop_cmd="as_user shutdown"
+restart_cmd="as_user shutdown; as_user resurrect"
 reload_cmd="as_user reload all"
 status_cmd="as_user list"
 extra_commands="reload status"
@@ -140,7 +140,7 @@ rc_start() {{
 }}
 
 rc_stop() {{
-    as_user kill
+    as_user shutdown
 }}
 
 rc_reload() {{

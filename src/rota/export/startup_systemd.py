@@ -17,18 +17,19 @@ Description=rota process manager for {user}
 
 [Service]
 # The keeper daemonises and is the main process: it outlives the daemon, so a crash or an upgrade of the daemon is no event
-# for systemd. `resurrect` returns when the saved processes have been started; if one of them cannot be, the others and
-# rota itself still run, hence the leading "-".
+# for systemd. `resurrect` returns when what is to run has been started; if one app cannot be, the others and rota itself
+# still run, hence the leading "-".
 Type=forking
 User={user}
 PIDFile={pid_file}
 {environment}
 ExecStart=-{program} resurrect
 ExecReload={program} reload all
-ExecStop={program} kill
 
-# `rota kill` ends every process with its own stop signal and grace period. systemd signals the main process only: with
-# control-group or mixed, a crash of the keeper would kill every app, although the next keeper can take them over.
+# No ExecStop: SIGTERM to the keeper makes the daemon end every process with its own stop signal and grace period, and
+# remember what ran, which `rota kill` would forget. So `systemctl restart` and a reboot bring back just that.
+# KillMode: only the main process is signalled. With control-group or mixed, a crash of the keeper would kill every app,
+# although the next keeper can take them over.
 KillMode=process
 Restart=on-failure
 RestartSec=1

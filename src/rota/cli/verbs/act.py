@@ -10,6 +10,7 @@ import click
 from rota.cli.afterwards import finish, shows_table
 from rota.cli.options import lifecycle_options
 from rota.cli.sources import act_on, batches, names, start_file
+from rota.cli.target_type import ANYTHING
 from rota.wire.messages import Act
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _ENDING = ("only", "env", "parallel", "sort", "mini_list", "ignored")
 
-TARGETS = click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+TARGETS = click.argument("targets", nargs=-1, required=True, metavar="TARGET...", type=ANYTHING)
 
 
 @click.command("stop")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli.fast import exit_code
+from rota.cli.target_type import APP, SELECTION
 from rota.errors import UsageError
 from rota.wire.messages import Reset, Scale, SendLine, SendSignal, Trigger
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("scale", context_settings={"ignore_unknown_options": True})
-@click.argument("name")
+@click.argument("name", type=APP)
 @click.argument("count", metavar="N|+N|-N")
 @click.pass_obj
 def scale_command(session: Session, name: str, count: str) -> int:
@@ -26,7 +27,7 @@ def scale_command(session: Session, name: str, count: str) -> int:
 
 
 @click.command("reset")
-@click.argument("target")
+@click.argument("target", type=SELECTION)
 @click.pass_obj
 def reset_command(session: Session, target: str) -> int:
     """Set the restart counters of a name, an id or all back to zero."""
@@ -35,7 +36,7 @@ def reset_command(session: Session, target: str) -> int:
 
 @click.command("sendSignal")
 @click.argument("signal")
-@click.argument("target")
+@click.argument("target", type=SELECTION)
 @click.pass_obj
 def sendsignal_command(session: Session, signal: str, target: str) -> int:
     """Send a signal, as SIGUSR2, to an id or a name."""
@@ -52,7 +53,7 @@ def send_command(session: Session, id: str, line: str) -> int:
 
 
 @click.command("trigger")
-@click.argument("target")
+@click.argument("target", type=SELECTION)
 @click.argument("action")
 @click.argument("param", required=False)
 @click.option("--timeout", type=click.FloatRange(min=0), default=10.0, show_default=True, metavar="SECONDS")

@@ -1,30 +1,61 @@
-"""kill and update: the end of a daemon, and its renewal."""
+"""kill, shutdown, update: the end of a daemon, and its renewal."""
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from rota.cli.fast import exit_code
-from rota.wire.messages import Kill, Update
+from rota.errors import DaemonUnreachable
+from rota.wire.messages import Kill, Ping, Update
 
 if TYPE_CHECKING:
     from rota.cli.session import Session
+    from rota.client.connection import Connection
+
+_NONE = "No daemon runs: nothing to stop"
 
 
 @click.command("kill")
 @click.pass_obj
 def kill_command(session: Session) -> int:
-    """Stop every app, then the daemon. Starts nothing when no daemon runs."""
+    """Stop and forget every app, then end the daemon. Starts nothing when no daemon runs."""
     connection = session.running()
     if connection is None:
-        session.say("No daemon runs: nothing to stop")
+        session.say(_NONE)
         return 0
     with connection:
         request = msgspec.structs.replace(Kill(), render=session.render())
         return exit_code(connection.show(request, session.write))
+
+
+@click.command("shutdown")
+@click.pass_obj
+def shutdown_command(session: Session) -> int:
+    """Stop every app and the daemon; what ran comes back when rota starts again. For boot scripts and maintenance."""
+    connection = session.running()
+    if connection is None:
+        session.say(_NONE)
+        return 0
+    with connection:
+        facts = connection.call(Ping())
+        session.say("Stopping every app and the daemon; what ran comes back with the next rota command")
+        # The pid cannot be another's: the daemon that just told it holds this connection open.
+        os.kill(facts["pid"], signal.SIGTERM)
+        _await_end(connection)
+    return 0
+
+
+def _await_end(connection: Connection) -> None:
+    try:
+        while True:
+            connection.arrived()
+    except DaemonUnreachable:
+        return
 
 
 @click.command("update")

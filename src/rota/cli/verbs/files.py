@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli.fast import exit_code
+from rota.cli.target_type import SELECTION
 from rota.wire.messages import ClearDump, Flush, ReloadLogs, Resurrect, Save
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def resurrect_command(session: Session, dry_run: bool) -> int:
 
 
 @click.command("flush")
-@click.argument("target", default="")
+@click.argument("target", default="", type=SELECTION)
 @click.pass_obj
 def flush_command(session: Session, target: str) -> int:
     """Empty the log files of an id, a name, or of all and rota's own."""

@@ -11,6 +11,7 @@ import msgspec
 
 from rota.cli.fast import exit_code
 from rota.cli.instants import seconds_since_epoch
+from rota.cli.target_type import APP
 from rota.jobs.run import Outcome
 from rota.wire.messages import CancelRun, PauseJob, RunJob, Runs
 
@@ -21,7 +22,7 @@ DETACHED = "The run goes on; `rota runs` shows how it ends, `rota cancel ID` end
 
 
 @click.command("runs")
-@click.argument("job", default="")
+@click.argument("job", default="", type=APP)
 @click.option("--outcome", "outcomes", multiple=True, type=click.Choice([str(outcome) for outcome in Outcome]))
 @click.option("--failed", is_flag=True, help="Only what went wrong: failed, timeout, stuck, abandoned.")
 @click.option("--since", metavar="WHEN", help="As 2h, 2026-03-01 or 2026-03-01T08:00.")
@@ -51,7 +52,7 @@ def runs_command(
 
 
 @click.command("run")
-@click.argument("job")
+@click.argument("job", type=APP)
 @click.option("-d", "--detach", is_flag=True, help="Return at once.")
 @click.pass_obj
 def run_command(session: Session, job: str, detach: bool) -> int:
@@ -69,7 +70,7 @@ def rerun_command(session: Session, id: int, detach: bool) -> int:
 
 
 @click.command("pause")
-@click.argument("job")
+@click.argument("job", type=APP)
 @click.pass_obj
 def pause_command(session: Session, job: str) -> int:
     """Let the due times of a job pass without a run until `rota resume`."""
@@ -77,7 +78,7 @@ def pause_command(session: Session, job: str) -> int:
 
 
 @click.command("resume")
-@click.argument("job")
+@click.argument("job", type=APP)
 @click.pass_obj
 def resume_command(session: Session, job: str) -> int:
     """Let a paused job run at its due times again."""

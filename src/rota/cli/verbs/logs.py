@@ -9,6 +9,7 @@ import click
 
 from rota.cli.following import Printer, Sources, Wanted, pattern, show_tail, stream
 from rota.cli.instants import seconds_since_epoch
+from rota.cli.target_type import SELECTION
 from rota.errors import UsageError
 from rota.logs.frame import TIMESTAMP_FORMAT
 from rota.logs.tail import Query
@@ -20,7 +21,7 @@ LINES = 15
 
 
 @click.command("logs")
-@click.argument("targets", nargs=-1, metavar="[TARGET...]")
+@click.argument("targets", nargs=-1, metavar="[TARGET...]", type=SELECTION)
 @click.option("-n", "--lines", type=click.IntRange(min=0), help=f"How many lines of each log to begin with; {LINES}.")
 @click.option("--nostream", is_flag=True, help="Do not follow.")
 @click.option("--raw", is_flag=True, help="Lines as they are; those of stderr to stderr.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli.fast import exit_code
+from rota.cli.target_type import APP
 from rota.wire.messages import Describe, Env, Ids, Jlist, List, Pids, Ping
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def prettylist_command(session: Session, show_env: bool) -> int:
 
 
 @click.command("describe")
-@click.argument("target")
+@click.argument("target", type=APP)
 @click.pass_obj
 def describe_command(session: Session, target: str) -> int:
     """Show everything about an app: id or name."""
@@ -51,7 +52,7 @@ def describe_command(session: Session, target: str) -> int:
 
 
 @click.command("env")
-@click.argument("target")
+@click.argument("target", type=APP)
 @click.option("--diff", is_flag=True, help="What the app's file and this shell would give it now, against what it has.")
 @click.pass_obj
 def env_command(session: Session, target: str, diff: bool) -> int:
@@ -65,7 +66,7 @@ def env_command(session: Session, target: str, diff: bool) -> int:
 
 
 @click.command("id")
-@click.argument("name")
+@click.argument("name", type=APP)
 @click.pass_obj
 def id_command(session: Session, name: str) -> int:
     """Print the ids of a name, as [ 0, 1 ]."""
@@ -73,7 +74,7 @@ def id_command(session: Session, name: str) -> int:
 
 
 @click.command("pid")
-@click.argument("name", default="")
+@click.argument("name", default="", type=APP)
 @click.pass_obj
 def pid_command(session: Session, name: str) -> int:
     """Print one process id a line, 0 for what is stopped; without a name, of all."""

@@ -12,6 +12,7 @@ import msgspec
 from rota.cli.afterwards import finish, shows_table
 from rota.cli.options import lifecycle_options
 from rota.cli.sources import act_on, given, is_file, parallel, start_file
+from rota.cli.target_type import ANYTHING
 from rota.cli.written import write_file
 from rota.ecosystem.files import is_process_file
 from rota.ecosystem.load import find_default, spec_from_script
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command("start")
-@click.argument("targets", nargs=-1, metavar="[TARGET...]")
+@click.argument("targets", nargs=-1, metavar="[TARGET...]", type=ANYTHING)
 @lifecycle_options()
 def start_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
     """Start apps.
@@ -54,7 +55,7 @@ def start_command(session: Session, options: CliOptions, targets: tuple[str, ...
 
 
 @click.command("startOrRestart")
-@click.argument("file")
+@click.argument("file", type=click.Path())
 @lifecycle_options()
 def startorrestart_command(session: Session, options: CliOptions, file: str) -> int:
     """Restart the apps of a file that rota knows and start the others."""
@@ -62,7 +63,7 @@ def startorrestart_command(session: Session, options: CliOptions, file: str) -> 
 
 
 @click.command("startOrReload")
-@click.argument("file")
+@click.argument("file", type=click.Path())
 @lifecycle_options()
 def startorreload_command(session: Session, options: CliOptions, file: str) -> int:
     """Reload the apps of a file that rota knows and start the others."""

@@ -163,7 +163,12 @@ def _install(session: Session, script: BootScript) -> int:
     session.say("Making script booting at startup...")
     if not all([_runs(session, command) for command in script.enable]):
         return 1
-    session.say("Freeze a process list on reboot via:\n$ rota save")
+    session.say("What runs when the machine goes down comes back; freeze another list via:\n$ rota save")
+    if script.platform == "systemd" and session.running() is not None:
+        service = os.path.basename(script.path)
+        session.say(
+            f"To hand over to systemd at once instead of at the next boot:\n$ rota shutdown && systemctl start {service}"
+        )
     session.say("See what would come back:\n$ rota startup --verify")
     session.say(f"Remove init script via:\n$ rota unstartup {script.platform}")
     return 0

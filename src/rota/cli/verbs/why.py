@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli.fast import exit_code
+from rota.cli.target_type import APP
 from rota.wire.messages import Why
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("why")
-@click.argument("target")
+@click.argument("target", type=APP)
 @click.option("-n", "--lines", type=click.IntRange(min=1), default=50, show_default=True, help="How far back.")
 @click.pass_obj
 def why_command(session: Session, target: str, lines: int) -> int:
