@@ -25,8 +25,8 @@ class Limit:
     """`limit` tokens come back per `per` seconds, evenly; at most `burst` are there at once.
 
     A bucket holds the rate on average: after a quiet time `burst` go at once and others follow as they come back, so up
-    to `burst + limit` fall within one period. Where a server counts, add the window rule of `rota.timing.window`, or
-    set `burst=1`, which paces evenly and can never exceed the limit in any period.
+    to `burst + limit` fall within one period. Where a server counts, use `rota.timing.meter`, which holds the limit in
+    every window, or `burst=1`, which paces evenly and cannot exceed the limit in any period.
 
     Args:
         limit: tokens per period.

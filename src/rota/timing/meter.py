@@ -3,7 +3,7 @@
 A plain token bucket of 15 per 15 minutes lets 29 through in its first 15 minutes: a full bucket at once and what trickles
 in meanwhile. Services that count requests per window refuse the 16th. So a meter also remembers what was spent in the
 last `per` seconds: a spent token comes back exactly `per` after it was spent. That keeps the whole burst and the whole
-rate, which a strict `bucket.Limit` has to trade for one another; it costs a log of at most 128 entries. With
+rate, which a bucket alone has to trade for one another; it costs a log of at most 128 entries. With
 `window=False` only the bucket (GCRA) rules.
 
 Mutable on purpose: `take` is the innermost call of every rate-limited loop. Seconds on the caller's clock.

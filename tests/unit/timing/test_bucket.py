@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rota.timing import window
 from rota.timing.bucket import FULL, Limit, idle, penalize, refund, reserve, shift, take, tokens
 
 NOW = 1_700_000_000.0
@@ -167,78 +166,7 @@ def test_grants_never_exceed_burst_and_rate(limit: Limit, steps: list[tuple[str,
             assert total <= limit.burst + (at - start) / limit.interval + 1e-3
 
 
-@settings(max_examples=150, deadline=None)
-@given(limit=_LIMITS, steps=_STEPS)
-def test_the_window_rule_holds_in_every_window(limit: Limit, steps: list[tuple[str, int, float]]) -> None:
-    state, spent, now = FULL, (), NOW
-    granted: list[tuple[float, float]] = []
-    for what, n, fraction in steps:
-        match what:
-            case "take":
-                state, spent, wait = window.take(limit, state, spent, n, now)
-                if not wait:
-                    granted.append((now, n))
-            case "reserve":
-                state, spent, wait = window.reserve(limit, state, spent, n, now)
-                if wait < INF:
-                    granted.append((now + wait, n))
-            case "refund" if granted and granted[-1][0] > now:
-                at, last = granted.pop()
-                state, spent = refund(limit, state, last), window.unnote(spent, last, at)
-            case "penalize":
-                state = penalize(limit, state, now + fraction * limit.per)
-            case _:
-                now += fraction * limit.interval * n
-        assert 0 <= window.tokens(limit, state, spent, now) <= limit.limit
-
-    for start, _ in granted:
-        assert sum(n for at, n in granted if start <= at < start + limit.per - 1e-4) <= limit.limit
-
-
-@settings(max_examples=60, deadline=None)
-@given(limit=_LIMITS, n=st.integers(1, 5), gaps=st.lists(st.floats(0, 1), max_size=30))
-def test_what_was_refused_is_granted_after_the_wait_it_was_told(limit: Limit, n: int, gaps: list[float]) -> None:
-    state, spent, now = FULL, (), NOW
-    for gap in gaps:
-        now += gap * limit.interval
-        state, spent, wait = window.take(limit, state, spent, n, now)
-        if wait == INF:
-            assert n > min(limit.burst, limit.limit)
-            return
-        if wait:
-            _, _, later = window.take(limit, state, spent, n, now + wait)
-            assert later == pytest.approx(0, abs=1e-5)
-
-
-def test_a_fresh_window_bucket_gives_its_burst_then_nothing_for_the_period() -> None:
-    """What a server that counts 15 per 15 minutes sees: never 16."""
-    limit, state, spent = Limit(15, 900), FULL, ()
-    taken = []
-    now = NOW
-    while now < NOW + 3 * 900:
-        state, spent, wait = window.take(limit, state, spent, 1, now)
-        if not wait:
-            taken.append(now)
-        now += 36  # 25 requests in 15 minutes are wanted
-
-    assert max(sum(1 for at in taken if start <= at < start + 900) for start in taken) == 15
-    assert len(taken) >= 44
-
-
-def test_the_window_forgets_and_stays_small() -> None:
-    limit, state, spent = Limit(1_000_000, 60), FULL, ()
-    now = NOW
-    for _ in range(20_000):
-        now += 0.01
-        state, spent, wait = window.take(limit, state, spent, 1, now)
-        assert wait == 0
-
-    assert len(spent) <= 67
-    assert sum(n for _, n in spent) <= 6300
-    assert window.tokens(limit, state, spent, now + 61) == 1_000_000
-
-
-def test_with_a_burst_of_one_the_plain_bucket_is_as_strict_as_the_window() -> None:
+def test_with_a_burst_of_one_the_plain_bucket_is_as_strict_as_a_window() -> None:
     limit, state, now, taken = Limit(15, 900, burst=1), FULL, NOW, []
     while now < NOW + 2700:
         state, wait = take(limit, state, 1, now)
