@@ -2,61 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from rota.process.events import TimerName
 
 
-@dataclass(frozen=True, slots=True)
-class Spawn:
+class Spawn(msgspec.Struct, frozen=True):
     gen: int
 
 
-@dataclass(frozen=True, slots=True)
-class AskToStop:
+class AskToStop(msgspec.Struct, frozen=True):
     """Send the stop signal (or the shutdown message) of the spec."""
 
     gen: int
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+class Kill(msgspec.Struct, frozen=True):
     """SIGKILL to all that is left of the tree."""
 
     gen: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(msgspec.Struct, frozen=True):
     """The main process is gone: look for remnants, ask them to stop, and report TreeGone when none is left."""
 
     gen: int
 
 
-@dataclass(frozen=True, slots=True)
-class ArmTimer:
+class ArmTimer(msgspec.Struct, frozen=True):
     timer: TimerName
     seconds: float
     gen: int
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
+class CancelTimer(msgspec.Struct, frozen=True):
     timer: TimerName
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
+class Announce(msgspec.Struct, frozen=True):
     """Tell whoever listens; PM2's event words (start, online, exit, stop, restart, restart overlimit, delete)."""
 
     event: str
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(msgspec.Struct, frozen=True):
     """Remove the instance: its row, its watchers; its logs stay."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from rota.process.spec import AppSpec, RestartSpec
@@ -15,22 +16,19 @@ BACKOFF_RESET = 30.0
 """A run that lasted this long, seconds, starts the exponential backoff afresh (PM2's figures, reference section 3.5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(msgspec.Struct, frozen=True):
     """Start again after `delay` seconds (0 = at once)."""
 
     delay: float
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
+class Stay(msgspec.Struct, frozen=True):
     """Do not start again; that is as it should be."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """Do not start again; someone has to look."""
 
     reason: str

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rota.errors import StoreDamaged, StoreUnavailable
@@ -36,7 +34,7 @@ def open_database(path: str | os.PathLike[str], *, readonly: bool = False, threa
     Raises:
         StoreUnavailable: not readable or writable, no database, another program's, damaged, or of a newer rota.
     """
-    file = Path(path)
+    file = os.path.abspath(os.fspath(path))
     try:
         if not readonly:
             _prepare_file(file)
@@ -69,15 +67,21 @@ def latest_version() -> int:
     return max(version for version, _ in _migrations())
 
 
-def _prepare_file(file: Path) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _prepare_file(file: str) -> None:
+    os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
     # SQLite gives -wal and -shm the mode of the main file, so creating it first closes all three to others.
     os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _connect(file: Path, *, readonly: bool, threads: bool) -> sqlite3.Connection:
-    uri = f"{file.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=not threads)
+def _connect(file: str, *, readonly: bool, threads: bool) -> sqlite3.Connection:
+    target = file
+    if readonly:
+        from urllib.parse import quote  # a daemon never opens a file this way, and need not pay for it
+
+        target = f"file:{quote(file)}?mode=ro"
+    return sqlite3.connect(
+        target, uri=readonly, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=not threads
+    )
 
 
 def _configure(connection: sqlite3.Connection, *, readonly: bool) -> None:
@@ -103,7 +107,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _bring_up_to_date(connection: sqlite3.Connection, file: Path, *, readonly: bool) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection, file: str, *, readonly: bool) -> None:
     latest = latest_version()
     current = _version(connection)
     _refuse_foreign(connection, file, current, latest)
@@ -119,7 +123,7 @@ def _bring_up_to_date(connection: sqlite3.Connection, file: Path, *, readonly: b
             _apply(connection, version, script)
 
 
-def _refuse_foreign(connection: sqlite3.Connection, file: Path, current: int, latest: int) -> None:
+def _refuse_foreign(connection: sqlite3.Connection, file: str, current: int, latest: int) -> None:
     mark = int(connection.execute("PRAGMA application_id").fetchone()[0])
     fresh = current == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if mark != APPLICATION_ID and not fresh and not _finished_meanwhile(connection):
@@ -166,12 +170,18 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _migrations() -> list[tuple[int, str]]:
-    folder = resources.files("rota.stores.migrations")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [(int(name.split("_", 1)[0]), folder.joinpath(name).read_text("utf-8")) for name in names]
+    # Plain files beside this one: importlib.resources would load a dozen modules into every process that opens a store.
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "migrations")
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".sql"))
+    return [(int(name.split("_", 1)[0]), _text(os.path.join(folder, name))) for name in names]
 
 
-def _unavailable(file: Path, error: Exception) -> StoreUnavailable:
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _unavailable(file: str, error: Exception) -> StoreUnavailable:
     text = str(error)
     if "not a database" in text or "malformed" in text:
         return StoreDamaged(
