@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from rota.cli.session import Session
 
 
-class TargetType(click.ParamType[str]):
+if TYPE_CHECKING:
+    Text = click.ParamType[str]
+else:
+    Text = click.ParamType  # generic for type checkers only in the older versions we support
+
+
+class TargetType(Text):
     """A target on the command line, passed on as it was typed.
 
     Args:

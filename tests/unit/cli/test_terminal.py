@@ -1,0 +1,55 @@
+"""Colour and width: on a terminal only, and never against the user's wish."""
+
+from __future__ import annotations
+
+import os
+import pty
+
+import pytest
+
+from rota.cli.terminal import NOT_A_TERMINAL_WIDTH, is_terminal, wants_colour, width, write
+
+
+@pytest.mark.parametrize(
+    ("environ", "terminal", "forbidden", "expected"),
+    [
+        ({}, True, False, True),
+        ({}, False, False, False),
+        ({"FORCE_COLOR": "1"}, False, False, False),
+        ({"NO_COLOR": "1"}, True, False, False),
+        ({"NO_COLOR": ""}, True, False, True),
+        ({"FORCE_COLOR": "0"}, True, False, False),
+        ({"TERM": "dumb"}, True, False, False),
+        ({"TERM": "xterm"}, True, True, False),
+    ],
+)
+def test_colour(environ: dict[str, str], terminal: bool, forbidden: bool, expected: bool) -> None:
+    assert wants_colour(environ, terminal, forbidden) is expected
+
+
+def test_a_terminal_has_its_width_and_a_pipe_pm2s() -> None:
+    master, slave = pty.openpty()
+    reading, writing = os.pipe()
+    try:
+        import fcntl
+        import struct
+        import termios
+
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 91, 0, 0))
+        assert is_terminal(slave)
+        assert width(slave) == 91
+        assert not is_terminal(writing)
+        assert width(writing) == NOT_A_TERMINAL_WIDTH
+    finally:
+        for fd in (master, slave, reading, writing):
+            os.close(fd)
+
+
+def test_write_writes_everything() -> None:
+    reading, writing = os.pipe()
+    try:
+        write(writing, b"x" * 1000)
+        assert os.read(reading, 2000) == b"x" * 1000
+    finally:
+        os.close(reading)
+        os.close(writing)
