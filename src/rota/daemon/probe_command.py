@@ -64,13 +64,12 @@ class CommandTarget:
         marker = f"{os.getpid()}:{next(_numbers)}"
         output, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            process = self._start(marker, written)
+            process, pidfd = self._start(marker, written)
         except OSError as error:
             os.close(output)
             return f"{self._command[0]}: {(error.strerror or str(error)).lower()}"
         finally:
             os.close(written)
-        pidfd = os.pidfd_open(process.pid)
         root = Process(process.pid, start_ticks(process.pid) or 0, boot_id(), pidfd_inode(pidfd))
         tree = Tree(root, f"{_MARKER}={marker}".encode(), self._reapers, pidfd)
         tail = _Tail(output)
@@ -84,9 +83,9 @@ class CommandTarget:
             finally:
                 os.close(pidfd)
 
-    def _start(self, marker: str, output: int) -> subprocess.Popen[bytes]:
+    def _start(self, marker: str, output: int) -> tuple[subprocess.Popen[bytes], int]:
         place = self._surroundings
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -99,6 +98,12 @@ class CommandTarget:
             group=place.group,
             extra_groups=place.groups,
         )
+        try:
+            return process, os.pidfd_open(process.pid)
+        except OSError:
+            process.kill()
+            process.wait()
+            raise
 
     def _verdict(self, code: int, tail: _Tail) -> str:
         if code == 0:
@@ -144,8 +149,13 @@ class _Tail:
 
 async def _readable(fd: int) -> None:
     loop = asyncio.get_running_loop()
-    future = loop.create_future()
-    loop.add_reader(fd, lambda: future.done() or future.set_result(None))
+    future: asyncio.Future[None] = loop.create_future()
+
+    def arrived() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    loop.add_reader(fd, arrived)
     try:
         await future
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import re
 import socket
 from typing import Protocol
@@ -93,7 +94,7 @@ class HttpTarget:
         except OSError as error:
             return f"{self._url}: {_reason(error)}"
         if status is None:
-            return f"{self._url}: the answer is no HTTP"
+            return f"{self._url}: no HTTP answer"
         return "" if 200 <= status < 400 else f"{self._url}: answered {status}"
 
 
@@ -116,22 +117,23 @@ class LogTarget:
                 f"{pattern!r} is no regular expression: {error}", "escape special characters with \\"
             ) from None
         self._partial: dict[str, bytes] = {}
+        self._matched: set[str] = set()
+        """Streams whose unfinished line has matched already."""
         self._seen = asyncio.Event()
 
     def feed(self, data: bytes, stream: str = "out") -> None:
         """Take output as it comes, in any pieces. Of a long line the first 8 KiB count."""
-        if self._seen.is_set():
-            # Nothing to find, but where the next line begins.
-            self._partial[stream] = data.rpartition(b"\n")[2][:_LINE_LIMIT]
-            return
-        first, *rest = data.split(b"\n")
-        line = self._partial.get(stream, b"") + first[:_LINE_LIMIT]
-        for following in rest:
-            self._look(line)
-            line = following
-        self._partial[stream] = line[:_LINE_LIMIT]
+        complete, newline, last = data.rpartition(b"\n")
+        before = self._partial.get(stream, b"")
+        if newline:
+            for line in () if self._seen.is_set() else (before + complete).split(b"\n"):
+                self._look(line, stream)
+                self._matched.discard(stream)
+            self._matched.discard(stream)
+            before = b""
+        self._partial[stream] = (before + last)[:_LINE_LIMIT]
         # A prompt ends in no newline.
-        self._look(self._partial[stream])
+        self._look(self._partial[stream], stream)
 
     async def ask(self) -> str:
         await self._seen.wait()
@@ -142,9 +144,12 @@ class LogTarget:
         """What is wrong when the time is up."""
         return f"no line of output matched {self._pattern!r}"
 
-    def _look(self, line: bytes) -> None:
-        if line and self._search(line[:_LINE_LIMIT].rstrip(b"\r").decode("utf-8", "replace")):
+    def _look(self, line: bytes, stream: str) -> None:
+        if not line or self._seen.is_set() or stream in self._matched:
+            return
+        if self._search(line[:_LINE_LIMIT].rstrip(b"\r").decode("utf-8", "replace")):
             self._seen.set()
+            self._matched.add(stream)
 
 
 _Place = str | tuple[str, int]
@@ -178,7 +183,10 @@ async def _addresses(place: _Place) -> list[tuple[int, str | tuple[str, int]]]:
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         return [(family, (host, port))]
     # The one case that needs a resolver, which blocks: asyncio asks it in a thread.
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError("this is no host name") from None
     return [(family, (str(address[0]), port)) for family, _, _, _, address in found]
 
 
@@ -227,5 +235,6 @@ def _port(netloc: str, where: str, default: int | None) -> int:
 
 
 def _reason(error: OSError) -> str:
-    text = error.strerror or str(error) or type(error).__name__
+    number = error.errno or 0  # negative: the resolver's own
+    text = os.strerror(number) if number > 0 else (error.strerror or str(error))
     return text[:1].lower() + text[1:]

@@ -7,12 +7,11 @@ targets'.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from rota.daemon.probe_command import CommandTarget, Surroundings
 from rota.daemon.probe_targets import HttpTarget, LogTarget, Target, TcpTarget
-from rota.process.readiness import Streak, is_dead, is_ready, readiness_pause
+from rota.process.readiness import Streak, is_dead, is_ready, pause, readiness_pause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -115,7 +114,7 @@ class LivenessProbe:
                 times = "" if streak.bad == 1 else f" ({streak.bad} times in a row)"
                 self._on_dead(f"{wrong}{times}")
                 return
-            await self._clock.sleep(began + spec.interval - self._clock.monotonic())
+            await self._clock.sleep(began + pause(spec) - self._clock.monotonic())
 
 
 async def answer(spec: ProbeSpec, target: Target, clock: Clock) -> str:
@@ -145,6 +144,6 @@ async def limited(work: Awaitable[T], seconds: float, clock: Clock) -> T:
     finally:
         timer.cancel()
         task.cancel()
-        for future in (task, timer):
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await future
+        await asyncio.wait((task, timer))
+        if not task.cancelled():
+            task.exception()  # seen: nobody else will ask

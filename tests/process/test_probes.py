@@ -1,0 +1,546 @@
+"""Probes against real servers, sockets, programs and output; their timing by a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rota.clock import SystemClock
+from rota.daemon.descent import Reapers
+from rota.daemon.identity import is_zombie, start_ticks
+from rota.daemon.probe_command import CommandTarget, Surroundings
+from rota.daemon.probe_targets import HttpTarget, LogTarget, TcpTarget
+from rota.daemon.probes import LivenessProbe, ReadinessProbe, answer, target_of
+from rota.errors import SpecError
+from rota.process.spec import ProbeSpec
+from tests.process.conftest import child
+from tests.process.manual_clock import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+HERE = Surroundings(cwd="/", environ={"PATH": os.environ["PATH"], "TOLD": "by the app"})
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(60):
+            await scenario()
+
+    asyncio.run(main())
+
+
+class Server:
+    """Answers every connection with the same bytes, and remembers what was asked."""
+
+    def __init__(self, reply: bytes | None) -> None:
+        self.reply, self.asked = reply, b""
+        self.port = 0
+        self.gone = asyncio.Event()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self.reply is not None:
+                self.asked = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self.reply)
+                await writer.drain()
+            await reader.read()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.gone.set()
+            writer.close()
+
+
+@asynccontextmanager
+async def served(reply: bytes | None, path: str | None = None, host: str = "127.0.0.1") -> AsyncIterator[Server]:
+    server = Server(reply)
+    if path is None:
+        listener: asyncio.Server = await asyncio.start_server(server.handle, host, 0)
+        server.port = listener.sockets[0].getsockname()[1]
+    else:
+        listener = await asyncio.start_unix_server(server.handle, path)
+    async with listener:
+        yield server
+        if server.asked:
+            await server.gone.wait()
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# --- http -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "wrong"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", ""),
+        (b"HTTP/1.0 204\r\n\r\n", ""),
+        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n", ""),
+        (b"HTTP/1.1 102 Processing\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", ""),
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "answered 503"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "answered 404"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "no HTTP answer"),
+        (b"HTTP/1.1 2000 Odd\r\n\r\n", "no HTTP answer"),
+        (b"x" * 200_000, "no HTTP answer"),
+    ],
+)
+def test_an_http_answer_is_judged_by_its_status(reply: bytes, wrong: str) -> None:
+    async def scenario() -> None:
+        async with served(reply) as server:
+            said = await HttpTarget(f"http://127.0.0.1:{server.port}/healthz?full=1").ask()
+            assert said.rpartition(": ")[2] == wrong
+            lines = server.asked.split(b"\r\n")
+            assert lines[0] == b"GET /healthz?full=1 HTTP/1.1"
+            assert b"Host: 127.0.0.1:%d" % server.port in lines
+
+    run(scenario)
+
+
+def test_http_goes_over_a_unix_socket_too(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = str(tmp_path / "app.sock")
+        async with served(b"HTTP/1.1 200 OK\r\n\r\n", path) as server:
+            assert await HttpTarget(f"http+unix://{path.replace('/', '%2F')}/ready").ask() == ""
+            assert server.asked.startswith(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_localhost_is_either_family(host: str) -> None:
+    async def scenario() -> None:
+        async with served(b"HTTP/1.1 200 OK\r\n\r\n", host=host) as server:
+            assert await HttpTarget(f"http://localhost:{server.port}").ask() == ""
+
+    run(scenario)
+
+
+def test_a_name_that_is_none_is_bad_in_words() -> None:
+    async def scenario() -> None:
+        # One that no resolver need be asked about.
+        assert await TcpTarget("no..name:80").ask() == "no..name:80: this is no host name"
+
+    run(scenario)
+
+
+def test_a_server_that_hangs_up_or_is_not_there_is_bad_in_words() -> None:
+    async def scenario() -> None:
+        port = free_port()
+        assert await HttpTarget(f"http://127.0.0.1:{port}/").ask() == f"http://127.0.0.1:{port}/: connection refused"
+
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listener:
+            port = listener.sockets[0].getsockname()[1]
+            assert await HttpTarget(f"http://127.0.0.1:{port}/").ask() != ""
+
+    run(scenario)
+
+
+def test_a_server_that_never_answers_is_left_after_the_timeout() -> None:
+    async def scenario() -> None:
+        async with served(None) as server:
+            spec = ProbeSpec(kind="http", target=f"http://127.0.0.1:{server.port}/", timeout=0.1)
+            said = await answer(spec, target_of(spec, HERE, Reapers(None)), SystemClock())
+            assert said == f"{spec.target}: no answer within 0.1 s"
+            await server.gone.wait()  # we hung up
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://localhost/", "localhost:80", "http://", "http://h:0/", "http://h:99999/", "http://h/a b", "http://h:x/"],
+)
+def test_what_http_cannot_ask_is_said_at_once(url: str) -> None:
+    with pytest.raises(SpecError):
+        HttpTarget(url)
+
+
+# --- tcp --------------------------------------------------------------------------------------------------------------
+
+
+def test_tcp_is_good_when_a_connection_is_accepted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = str(tmp_path / "app.sock")
+        async with served(None) as server, served(None, path):
+            for target in (f"127.0.0.1:{server.port}", f"localhost:{server.port}", path, f"unix:{path}"):
+                assert await TcpTarget(target).ask() == ""
+        assert await TcpTarget(f"127.0.0.1:{server.port}").ask() == f"127.0.0.1:{server.port}: connection refused"
+        assert await TcpTarget(f"{path}.not").ask() == f"{path}.not: no such file or directory"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "target", ["", "localhost", ":80", "host:0", "host:port", "http://localhost:80", "relative/path"]
+)
+def test_what_tcp_cannot_ask_is_said_at_once(target: str) -> None:
+    with pytest.raises(SpecError):
+        TcpTarget(target)
+
+
+# --- exec -------------------------------------------------------------------------------------------------------------
+
+
+def command(*argv: str, place: Surroundings = HERE) -> CommandTarget:
+    return CommandTarget(argv, place, Reapers(os.getpid()))
+
+
+@pytest.mark.parametrize(
+    ("argv", "wrong"),
+    [
+        (("true",), ""),
+        (("sh", "-c", "exit 3"), "sh: exit code 3"),
+        (
+            ("sh", "-c", "echo first; echo 'the database is away' >&2; echo; exit 1"),
+            "sh: exit code 1: the database is away",
+        ),
+        (("sh", "-c", "kill -9 $$"), "sh: signal 9"),
+        (("sh", "-c", "printf 'a\\033[31mb'; exit 1"), "sh: exit code 1: a [31mb"),
+        (("no-such-program",), "no-such-program: no such file or directory"),
+        (("sh", "-c", "head -c 1000000 /dev/zero; exit 1"), None),
+        (("sh", "-c", '[ "$TOLD" = "by the app" ] && [ "$PWD" = / ]'), ""),
+    ],
+)
+def test_a_program_is_judged_by_how_it_ends(argv: tuple[str, ...], wrong: str | None) -> None:
+    async def scenario() -> None:
+        said = await command(*argv).ask()
+        assert said == wrong if wrong is not None else said.startswith("sh: exit code 1")
+
+    run(scenario)
+
+
+def alive(pid: int) -> bool:
+    return start_ticks(pid) is not None and not is_zombie(pid)
+
+
+@pytest.mark.parametrize("words", [("stubborn",), ("leave", "stubborn")])
+def test_a_program_that_takes_too_long_is_ended_with_its_tree(tmp_path: Path, words: tuple[str, ...]) -> None:
+    async def scenario() -> None:
+        note = tmp_path / "pid"
+        program = " ".join(child("detach", *words))
+        spec = ProbeSpec(kind="exec", command=("bash", "-c", f"{program} > {note}; sleep 60"), timeout=0.4)
+        said = await answer(spec, target_of(spec, HERE, Reapers(os.getpid())), SystemClock())
+        assert said == "bash: no answer within 0.4 s"
+        assert not alive(int(note.read_text()))
+
+    run(scenario)
+
+
+def test_what_a_program_leaves_behind_is_ended_too(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        note = tmp_path / "pid"
+        assert await command("bash", "-c", f"sleep 60 & echo $! > {note}").ask() == ""
+        assert not alive(int(note.read_text()))
+
+    run(scenario)
+
+
+def test_cancelling_ends_the_program(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        note = tmp_path / "pid"
+        spec = ProbeSpec(kind="exec", command=("bash", "-c", f"echo $$ > {note}; sleep 60"))
+        target = target_of(spec, HERE, Reapers(os.getpid()))
+        probe = ReadinessProbe(spec, target, SystemClock(), lambda: None, lambda why: None)
+        while not (note.exists() and note.read_text()):
+            await asyncio.sleep(0.005)
+        pid = int(note.read_text())
+        probe.cancel()
+        while start_ticks(pid) is not None:  # reaped, not just killed
+            await asyncio.sleep(0.005)
+
+    run(scenario)
+
+
+def test_it_runs_as_the_user_of_the_app() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to run as somebody else")
+    place = Surroundings("/", HERE.environ, user=65534, group=65534, groups=[], umask=0o27)
+
+    async def scenario() -> None:
+        assert await command("sh", "-c", "[ $(id -u) = 65534 ] && [ $(umask) = 0027 ]", place=place).ask() == ""
+
+    run(scenario)
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "by the app" not in repr(HERE)
+    with pytest.raises(SpecError, match="command"):
+        command()
+
+
+# --- log --------------------------------------------------------------------------------------------------------------
+
+
+def heard(target: LogTarget) -> bool:
+    """Whether the target is good at this moment."""
+    question = target.ask()
+    try:
+        question.send(None)
+    except StopIteration:
+        return True
+    question.close()
+    return False
+
+
+@pytest.mark.parametrize(
+    ("pieces", "good"),
+    [
+        ([b"Listening on 8000\n"], True),
+        ([b"Listen", b"ing on", b" 80", b"00\n"], True),
+        ([b"Listening on 8000"], True),
+        ([b"noise\nListening on 8000\r\nmore\n"], True),
+        ([b"Listening\non 8000\n"], False),
+        ([b"x" * 9_000, b" Listening on 8000\n"], False),
+        ([b"x" * 9_000, b"\nListening on 8000\n"], True),
+        ([b"\xff\xfe Listening on 1\n"], True),
+        ([b"", b"\n", b"\n\n"], False),
+    ],
+)
+def test_a_line_of_output_matches_however_it_arrives(pieces: list[bytes], good: bool) -> None:
+    async def scenario() -> None:
+        target = LogTarget(r"Listening on \d+$")
+        for piece in pieces:
+            target.feed(piece)
+        assert heard(target) == good
+        assert not heard(target)
+
+    run(scenario)
+
+
+def test_streams_do_not_complete_each_others_lines() -> None:
+    async def scenario() -> None:
+        target = LogTarget("ready now")
+        target.feed(b"ready ", "out")
+        target.feed(b"now\n", "err")
+        assert not heard(target)
+        target.feed(b"now\n", "out")
+        assert heard(target)
+
+    run(scenario)
+
+
+def test_one_line_counts_once_however_often_its_beginning_matched() -> None:
+    async def scenario() -> None:
+        target = LogTarget("tick")
+        target.feed(b"tick")
+        assert heard(target)
+        target.feed(b" and more of the same line")
+        target.feed(b"\n")
+        assert not heard(target)
+        target.feed(b"tick\n")
+        assert heard(target)
+
+    run(scenario)
+
+
+def test_a_pattern_that_is_none_is_said_at_once() -> None:
+    with pytest.raises(SpecError, match="regular expression"):
+        LogTarget("(")
+
+
+def test_an_app_is_ready_by_what_it_prints() -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        spec = ProbeSpec(kind="log", target="ready", interval=1.0, timeout=2.0, deadline=10.0)
+        target = target_of(spec, HERE, Reapers(None))
+        assert isinstance(target, LogTarget)
+        ReadinessProbe(spec, target, clock, verdicts.ready, verdicts.failed)
+        await clock.advance(5.0)
+        target.feed(b"nearly\nready\n")
+        await clock.turn()
+        assert verdicts.said == ["ready"]
+
+        silent = target_of(spec, HERE, Reapers(None))
+        ReadinessProbe(spec, silent, clock, verdicts.ready, verdicts.failed)
+        await clock.advance(10.0)
+        assert verdicts.said[1:] == ["not ready within 10 s: no line of output matched 'ready'"]
+
+    run(scenario)
+
+
+# --- when to ask ------------------------------------------------------------------------------------------------------
+
+
+class Script:
+    """A target with given answers: "" is good, None never comes; the last one repeats. Notes when it was asked."""
+
+    def __init__(self, clock: ManualClock, *answers: str | None) -> None:
+        self._clock, self._answers = clock, list(answers)
+        self.asked: list[float] = []
+
+    async def ask(self) -> str:
+        self.asked.append(round(self._clock.monotonic(), 3))
+        said = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if said is None:
+            await asyncio.Event().wait()
+        assert said is not None
+        return said
+
+
+class Verdicts:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def ready(self) -> None:
+        self.said.append("ready")
+
+    def failed(self, why: str) -> None:
+        self.said.append(why)
+
+
+def test_readiness_needs_that_many_good_answers_in_a_row() -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        script = Script(clock, "", "no", "", "", "")
+        spec = ProbeSpec(kind="exec", command=("x",), initial_delay=2.0, interval=3.0, successes=3, deadline=60.0)
+        ReadinessProbe(spec, script, clock, verdicts.ready, verdicts.failed)
+        await clock.advance(14.0)
+        assert (script.asked, verdicts.said) == ([2.0, 5.0, 8.0, 11.0, 14.0], ["ready"])
+        await clock.advance(100.0)
+        assert (len(script.asked), verdicts.said, clock.asleep) == (5, ["ready"], 0)
+
+    run(scenario)
+
+
+def test_an_app_that_starts_is_asked_eagerly() -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        script = Script(clock, "no", "no", "no", "")
+        ReadinessProbe(ProbeSpec(kind="http", interval=1.0), script, clock, verdicts.ready, verdicts.failed)
+        await clock.advance(1.0)
+        assert (script.asked, verdicts.said) == ([0.0, 0.05, 0.15, 0.35], ["ready"])
+
+    run(scenario)
+
+
+def test_the_deadline_includes_the_delay_and_tells_the_last_reason() -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        script = Script(clock, "answered 503")
+        spec = ProbeSpec(kind="exec", command=("x",), initial_delay=3.0, interval=4.0, deadline=10.0)
+        ReadinessProbe(spec, script, clock, verdicts.ready, verdicts.failed)
+        await clock.advance(9.9)
+        assert verdicts.said == []
+        await clock.advance(50.0)
+        assert verdicts.said == ["not ready within 10 s: answered 503"]
+        assert (script.asked, clock.asleep) == ([3.0, 7.0], 0)
+
+    run(scenario)
+
+
+def test_the_deadline_ends_an_attempt_under_way() -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        spec = ProbeSpec(kind="tcp", target="x:1", timeout=100.0, deadline=5.0)
+        ReadinessProbe(spec, Script(clock, None), clock, verdicts.ready, verdicts.failed)
+        await clock.advance(5.0)
+        assert (verdicts.said, clock.asleep) == (["not ready within 5 s"], 0)
+
+    run(scenario)
+
+
+def test_a_slow_attempt_does_not_make_the_next_one_come_early_or_overlap() -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        script = Script(clock, None, None, "no")
+        spec = ProbeSpec(kind="tcp", target="x:1", interval=1.0, timeout=2.5, failures=3)
+        LivenessProbe(spec, script, clock, verdicts.failed)
+        await clock.advance(20.0)
+        assert script.asked == [0.0, 2.5, 5.0]
+        assert verdicts.said == ["no (3 times in a row)"]
+
+    run(scenario)
+
+
+def test_liveness_forgives_what_recovers() -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        script = Script(clock, "no", "no", "", "no", "no", "", "no", "no", "away")
+        spec = ProbeSpec(kind="http", target="x", initial_delay=10.0, interval=2.0, failures=3)
+        probe = LivenessProbe(spec, script, clock, verdicts.failed)
+        await clock.advance(25.9)
+        assert verdicts.said == []
+        await clock.advance(0.2)
+        assert verdicts.said == ["away (3 times in a row)"]
+        await clock.advance(100.0)
+        assert (len(script.asked), len(verdicts.said), clock.asleep) == (9, 1, 0)
+        probe.cancel()
+
+    run(scenario)
+
+
+def test_one_failure_may_be_enough() -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        LivenessProbe(ProbeSpec(kind="http", failures=1), Script(clock, "gone"), clock, verdicts.failed)
+        await clock.turn()
+        assert verdicts.said == ["gone"]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("moment", [0.0, 1.0, 2.5])
+def test_a_cancelled_probe_is_silent_and_leaves_nothing(moment: float) -> None:
+    async def scenario() -> None:
+        clock, verdicts = ManualClock(), Verdicts()
+        spec = ProbeSpec(kind="exec", command=("x",), initial_delay=1.0, interval=1.0, deadline=5.0, failures=1)
+        probes: list[ReadinessProbe | LivenessProbe] = [
+            ReadinessProbe(spec, Script(clock, "no", None), clock, verdicts.ready, verdicts.failed),
+            LivenessProbe(spec, Script(clock, "", None), clock, verdicts.failed),
+        ]
+        await clock.advance(moment)
+        for probe in probes:
+            probe.cancel()
+        await clock.advance(100.0)
+        assert (verdicts.said, clock.asleep) == ([], 0)
+        assert len(asyncio.all_tasks()) == 1
+
+    run(scenario)
+
+
+def test_every_kind_has_its_target() -> None:
+    specs = [
+        (ProbeSpec(kind="http", target="http://localhost/"), HttpTarget),
+        (ProbeSpec(kind="tcp", target="localhost:1"), TcpTarget),
+        (ProbeSpec(kind="exec", command=("true",)), CommandTarget),
+        (ProbeSpec(kind="log", target="x"), LogTarget),
+    ]
+    for spec, kind in specs:
+        assert isinstance(target_of(spec, HERE, Reapers(None)), kind)
+
+
+def test_a_real_app_becomes_ready(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        port = free_port()
+        spec = ProbeSpec(kind="http", target=f"http://127.0.0.1:{port}/", interval=5.0, deadline=20.0)
+        target = target_of(spec, HERE, Reapers(None))
+        ReadinessProbe(spec, target, SystemClock(), lambda: verdict.set_result("ready"), verdict.set_result)
+        await asyncio.sleep(0.02)
+        assert not verdict.done()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", port):
+            assert await verdict == "ready"
+
+    run(scenario)
