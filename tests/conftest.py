@@ -1,0 +1,44 @@
+"""In CI (CI=true) a test that skips for want of a program or a service fails: what the gate does not run, nobody knows."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+FACTS = ("needs root", "this kernel", "this machine", "this user", "Linux only", "cgroup")
+"""How the reason of a skip begins when no installation could change it."""
+
+
+def _may_skip(reason: str) -> bool:
+    return reason.removeprefix("Skipped: ").startswith(FACTS)
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome == "skipped" and not hasattr(report, "wasxfail") and not _may_skip(_reason(report)):
+        report.outcome = "failed"
+        report.longrepr = f"{_reason(report)}: in CI it has to be there; see PROGRAMS in .ci/run"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if os.environ.get("CI") == "true":
+        _judge(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if os.environ.get("CI") == "true":
+        _judge(report)
+    return report
