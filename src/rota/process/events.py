@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from rota.process.state import Exit, Process
@@ -13,8 +14,7 @@ Want = Literal["up", "down", "restart", "forget", "suspend"]
 TimerName = Literal["kill", "ready", "backoff"]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """Someone asks. `why` is for people; `fresh` resets the counters (a person's, cron's or a watcher's restart does)."""
 
     want: Want
@@ -22,16 +22,14 @@ class Wanted:
     fresh: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Spawned:
+class Spawned(msgspec.Struct, frozen=True):
     gen: int
     process: Process
     gated: bool
     """Whether something else must say that it is ready."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnFailed:
+class SpawnFailed(msgspec.Struct, frozen=True):
     """`temporary`: the machine was short of something (processes, memory, descriptors), not the app misdescribed."""
 
     gen: int
@@ -39,14 +37,25 @@ class SpawnFailed:
     temporary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BecameReady:
+class NeverSpawned(msgspec.Struct, frozen=True):
+    """A daemon ended between writing the order down and carrying it out: this generation has no process."""
+
+    gen: int
+
+
+class Rebooted(msgspec.Struct, frozen=True):
+    """The machine was restarted: whatever ran is gone, and nobody asked for that."""
+
+    at: float
+    """When it was found out, wall-clock seconds."""
+
+
+class BecameReady(msgspec.Struct, frozen=True):
     gen: int
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(msgspec.Struct, frozen=True):
     """The main process ended; `lasted` is how long it ran, seconds by the monotonic clock."""
 
     gen: int
@@ -54,25 +63,24 @@ class Exited:
     lasted: float
 
 
-@dataclass(frozen=True, slots=True)
-class TreeGone:
+class TreeGone(msgspec.Struct, frozen=True):
     """Nothing of this generation is left."""
 
     gen: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(msgspec.Struct, frozen=True):
     timer: TimerName
     gen: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unhealthy:
+class Unhealthy(msgspec.Struct, frozen=True):
     """A liveness probe gave up on it, a watchdog expired, or a limit was exceeded: end it and apply `fresh` restart."""
 
     gen: int
     reason: str
 
 
-Event: TypeAlias = Wanted | Spawned | SpawnFailed | BecameReady | Exited | TreeGone | TimerFired | Unhealthy
+Event: TypeAlias = (
+    Wanted | Spawned | SpawnFailed | NeverSpawned | BecameReady | Exited | TreeGone | TimerFired | Unhealthy | Rebooted
+)

@@ -42,7 +42,8 @@ def exit_text(exit: Exit | None) -> str:
     if exit is None or not exit.known:
         return "exit code unknown"
     if exit.signal is not None:
-        return f"signal {signal_name(exit.signal)}"
+        name = signal_name(exit.signal)
+        return f"signal {name}" if name.startswith("SIG") else name
     return f"exit code {exit.code}"
 
 
@@ -63,7 +64,8 @@ def next_delay(policy: RestartSpec, previous: float, lasted: float) -> float:
         return policy.restart_delay
     if previous <= 0 or lasted >= BACKOFF_RESET:
         return policy.exp_backoff
-    return min(BACKOFF_CAP, int(previous * BACKOFF_FACTOR * 1000) / 1000)
+    # Whole milliseconds, rounded down, as PM2 counts; in floats 150 * 1.5 would come to 224.
+    return min(BACKOFF_CAP, int(round(previous * 1000) * BACKOFF_FACTOR) / 1000)
 
 
 def decide(spec: AppSpec, exit: Exit | None, unstable: int, previous_delay: float, lasted: float) -> Verdict:

@@ -46,7 +46,7 @@ def select(target: str, known: Sequence[Known], cwd: str) -> Selection:
     named = tuple(item.id for item in known if item.name == target)
     if named:
         return Selection(named, "name", target)
-    if not target.isdigit():
+    if not target.isdecimal():
         path = target if target.startswith("/") else f"{cwd.rstrip('/')}/{target.removeprefix('./')}"
         run = tuple(item.id for item in known if item.exec_path == path)
         if run:
@@ -54,7 +54,7 @@ def select(target: str, known: Sequence[Known], cwd: str) -> Selection:
     spaced = tuple(item.id for item in known if item.namespace == target)
     if spaced:
         return Selection(spaced, "namespace", target)
-    if target.isdigit():
+    if target.isdecimal():
         return Selection(tuple(item.id for item in known if item.id == int(target)), "id", target)
     return Selection((), "name", target)
 

@@ -45,6 +45,9 @@ class Starting(msgspec.Struct, frozen=True, tag="starting", omit_defaults=True):
 
     gen: int
     since: float
+    then: AfterStop | None = None
+    """Somebody wants it ended already: what follows once the spawn has come out."""
+    why: str = ""
 
 
 class Up(msgspec.Struct, frozen=True, tag="up", omit_defaults=True):
@@ -53,6 +56,8 @@ class Up(msgspec.Struct, frozen=True, tag="up", omit_defaults=True):
     gen: int
     process: Process
     since: float
+    late: bool = False
+    """Its readiness probe has not passed within its deadline. It may still pass, but nobody waits for it any more."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready", omit_defaults=True):

@@ -6,9 +6,9 @@ there, and the instance is left as it is. An event of another generation is alwa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
 from rota.process import restart
@@ -17,6 +17,8 @@ from rota.process.events import (
     BecameReady,
     Event,
     Exited,
+    NeverSpawned,
+    Rebooted,
     Spawned,
     SpawnFailed,
     TimerFired,
@@ -24,7 +26,7 @@ from rota.process.events import (
     Unhealthy,
     Wanted,
 )
-from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting, Stopping, Up
+from rota.process.state import Backoff, Down, Exit, Failed, Instance, Ready, Starting, Stopping, Up, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,12 +38,12 @@ KILL_WAIT = 5.0
 """How long after SIGKILL before what is left is called unkillable, seconds."""
 TEMPORARY_DELAY = 1.0
 """Wait after a spawn the machine had no room for, seconds."""
+REBOOTED = "the machine was restarted"
 
 Outcome: TypeAlias = tuple[Instance, tuple[Effect, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """What a cell may look at beside the instance and the event."""
 
     spec: AppSpec
@@ -110,6 +112,15 @@ def _wanted_while_idle(ctx: Context, instance: Instance, actual: Down | Failed |
             return (replace(instance, actual=Down(event.why)), cancel) if cancel else (instance, ())
 
 
+def _wanted_while_starting(ctx: Context, instance: Instance, actual: Starting, event: Wanted) -> Outcome:
+    """The spawn cannot be taken back: what is asked for now follows when it has come out."""
+    if actual.then == "forget":
+        return instance, ()
+    then: AfterStop | None = {"down": "down", "suspend": "down", "forget": "forget"}.get(event.want)  # type: ignore[assignment]
+    desired = instance.desired if event.want == "suspend" else "up" if then is None else "down"
+    return replace(instance, desired=desired, actual=replace(actual, then=then, why=event.why)), ()
+
+
 def _wanted_while_running(ctx: Context, instance: Instance, actual: Up | Ready, event: Wanted) -> Outcome:
     match event.want:
         case "up":
@@ -141,6 +152,8 @@ def _wanted_while_stopping(ctx: Context, instance: Instance, actual: Stopping, e
 
 
 def _spawned(ctx: Context, instance: Instance, actual: Starting, event: Spawned) -> Outcome:
+    if actual.then is not None:
+        return _stop(ctx, instance, event.process, actual.then, actual.why)
     if not event.gated:
         ready = Ready(event.gen, event.process, ctx.now)
         return replace(instance, actual=ready), (Announce("online"),)
@@ -151,6 +164,8 @@ def _spawned(ctx: Context, instance: Instance, actual: Starting, event: Spawned)
 
 
 def _spawn_failed(ctx: Context, instance: Instance, actual: Starting, event: SpawnFailed) -> Outcome:
+    if actual.then is not None:
+        return _ended_as_wished(instance, actual.then, actual.why)
     if not event.temporary:
         return replace(instance, actual=Failed(event.reason)), (Announce("spawn failed", event.reason),)
     delay = max(ctx.spec.restart.restart_delay, TEMPORARY_DELAY)
@@ -159,6 +174,12 @@ def _spawn_failed(ctx: Context, instance: Instance, actual: Starting, event: Spa
         Announce("spawn failed", event.reason),
         ArmTimer("backoff", delay, instance.gen),
     )
+
+
+def _never_spawned(ctx: Context, instance: Instance, actual: Starting, event: NeverSpawned) -> Outcome:
+    if actual.then is not None:
+        return _ended_as_wished(instance, actual.then, actual.why)
+    return _begin(ctx, instance, instance.restart_reason, counts=False)
 
 
 def _became_ready(ctx: Context, instance: Instance, actual: Up, event: BecameReady) -> Outcome:
@@ -171,14 +192,15 @@ def _ready_timer(ctx: Context, instance: Instance, actual: Up, event: TimerFired
         return instance, ()
     if ctx.spec.ready is not None:
         # A probe was asked for and has not passed: the truth is "not ready", and it may still become so.
-        return instance, (Announce("not ready", f"no good answer within {ctx.spec.ready.deadline:g} s"),)
+        late = replace(instance, actual=replace(actual, late=True))
+        return late, (Announce("not ready", f"no good answer within {ctx.spec.ready.deadline:g} s"),)
     return _became_ready(ctx, instance, actual, BecameReady(instance.gen, "timeout"))
 
 
 # --- it ends -----------------------------------------------------------------------------------------------------------
 
 
-def _exited_by_itself(ctx: Context, instance: Instance, actual: Starting | Up | Ready, event: Exited) -> Outcome:
+def _exited_by_itself(ctx: Context, instance: Instance, actual: Up | Ready, event: Exited) -> Outcome:
     unstable = 0 if event.lasted >= ctx.spec.restart.min_uptime else instance.unstable + 1
     text = restart.exit_text(event.exit)
     stopping = Stopping(instance.gen, "policy", ctx.now, None, reason=text, lasted=event.lasted)
@@ -213,15 +235,19 @@ def _tree_gone(ctx: Context, instance: Instance, actual: Stopping, event: TreeGo
         return instance, ()
     settled: tuple[Effect, ...] = (CancelTimer("kill"),)
     match actual.then:
-        case "down":
-            return replace(instance, actual=Down(actual.reason)), (*settled, Announce("stop", actual.reason))
+        case "down" | "forget":
+            return _ended_as_wished(instance, actual.then, actual.reason, settled)
         case "restart":
             # Already counted when it was asked for, unless the policy's own stop was overtaken by a person's start.
             return _begin(ctx, instance, actual.reason, counts=False, extra=settled)
-        case "forget":
-            return replace(instance, actual=Down(actual.reason)), (*settled, Announce("delete"), Forget())
         case "policy":
             return _by_policy(ctx, instance, actual, settled)
+
+
+def _ended_as_wished(instance: Instance, then: AfterStop, why: str, extra: tuple[Effect, ...] = ()) -> Outcome:
+    """Down, and forgotten where that was asked for."""
+    news = (Announce("delete"), Forget()) if then == "forget" else (Announce("stop", why),)
+    return replace(instance, actual=Down(why)), (*extra, *news)
 
 
 def _by_policy(ctx: Context, instance: Instance, actual: Stopping, settled: tuple[Effect, ...]) -> Outcome:
@@ -251,24 +277,45 @@ def _unhealthy(ctx: Context, instance: Instance, actual: Up | Ready, event: Unhe
     return after, (Announce("unhealthy", event.reason), *effects)
 
 
+def _rebooted(
+    ctx: Context, instance: Instance, actual: Starting | Up | Ready | Stopping | Backoff | Failed, event: Rebooted
+) -> Outcome:
+    """Down, and wanted as before: what is to run is started in order with all the others, as a person would."""
+    if getattr(actual, "then", None) == "forget":
+        return _ended_as_wished(instance, "forget", REBOOTED)
+    # A run of a job is not taken up again by itself: the plan knows what was missed.
+    desired = "down" if ctx.spec.job is not None else instance.desired
+    after = replace(instance, desired=desired, actual=Down(REBOOTED), unstable=0, delay=0.0)
+    if process_of(actual) is None:
+        return after, ()
+    return replace(after, last_exit=Exit(at=event.at, known=False)), (Announce("exit", REBOOTED),)
+
+
 TRANSITIONS: dict[tuple[type[Actual], type[Event]], Cell] = {
     (Down, Wanted): _wanted_while_idle,
     (Failed, Wanted): _wanted_while_idle,
+    (Failed, Rebooted): _rebooted,
     (Backoff, Wanted): _wanted_while_idle,
     (Backoff, TimerFired): _backoff_timer,
+    (Backoff, Rebooted): _rebooted,
+    (Starting, Wanted): _wanted_while_starting,
     (Starting, Spawned): _spawned,
     (Starting, SpawnFailed): _spawn_failed,
-    (Starting, Exited): _exited_by_itself,
+    (Starting, NeverSpawned): _never_spawned,
+    (Starting, Rebooted): _rebooted,
     (Up, Wanted): _wanted_while_running,
     (Up, BecameReady): _became_ready,
     (Up, TimerFired): _ready_timer,
     (Up, Exited): _exited_by_itself,
     (Up, Unhealthy): _unhealthy,
+    (Up, Rebooted): _rebooted,
     (Ready, Wanted): _wanted_while_running,
     (Ready, Exited): _exited_by_itself,
     (Ready, Unhealthy): _unhealthy,
+    (Ready, Rebooted): _rebooted,
     (Stopping, Wanted): _wanted_while_stopping,
     (Stopping, Exited): _exited_while_stopping,
     (Stopping, TreeGone): _tree_gone,
     (Stopping, TimerFired): _kill_timer,
+    (Stopping, Rebooted): _rebooted,
 }
