@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rota.logs.dates import DateFormat
-from rota.logs.source import CHUNK, open_source
+from rota.logs.source import CHUNK, LOOK, open_source
 from rota.logs.writer import BUSY_SECONDS, RETRY_SECONDS, LineBusy, describe
 
 if TYPE_CHECKING:
@@ -139,7 +139,10 @@ class Drain:
         self._held_until = 0.0
 
     def drain(self, *, final: bool = False) -> DrainResult:
-        """Move what is there, up to CHUNK bytes. `final`: an unfinished line is not waited for. Raises nothing of the files'."""
+        """Move what is there, at most CHUNK bytes, LOOK where lines matter. Raises nothing of the files'.
+
+        `final`: an unfinished line is not waited for.
+        """
         now, wall = self._files.monotonic(), self._files.wall()
         try:
             sink = self._sinks[0] if len(self._sinks) == 1 and not self.taps else None
@@ -229,7 +232,7 @@ class Drain:
         if not moved:
             return _ENDED
         file.moved(moved, now, wall, whole_lines=False)
-        return self._pace(moved)
+        return self._pace(moved, self._source.capacity)
 
     # -- line by line --------------------------------------------------------------------------------------------------
 
@@ -251,7 +254,7 @@ class Drain:
         if not done:
             slow = all(isinstance(sink.file.last_error, BlockingIOError | None) for sink in self._sinks)
             return DrainResult(0, BUSY_SECONDS if slow else RETRY_SECONDS)
-        return self._pace(done)
+        return self._pace(done, min(self._source.capacity, LOOK))
 
     def _cut(self, buffer: bytearray, count: int, now: float, final: bool) -> int:
         """How many bytes to take: whole lines, or all of an unfinished one that is not worth waiting for; 0: wait."""
@@ -261,12 +264,12 @@ class Drain:
         cut = (buffer.find(b"\n", 0, count) if first_only else buffer.rfind(b"\n", 0, count)) + 1
         if cut or final:
             return cut or count
-        # A pipe may be full with a quarter of its bytes to spare or more: its pages need not be. So a long line does not
-        # wait to be whole, or its writer might wait for us while we wait for it.
+        # A pipe may be full at half its bytes, since its pages need not be. So a long line does not wait to be whole, or its
+        # writer might wait for us while we wait for it.
         if count * 4 >= self._source.capacity:
             self._source.grow()
-            if count * 4 >= self._source.capacity:
-                return count
+        if count * 4 >= self._source.capacity or count == LOOK:
+            return count
         if not self._held:
             self._held_until = now + PARTIAL_SECONDS
         self._held = count
@@ -348,14 +351,16 @@ class Drain:
 
     # -- pace and trouble ----------------------------------------------------------------------------------------------
 
-    def _pace(self, moved: int) -> DrainResult:
-        """A full FIFO is read again at once, and sooner next time; a nearly empty one is left alone, longer next time."""
-        capacity = self._source.capacity
-        if moved * 2 >= capacity:
+    def _pace(self, moved: int, most: int) -> DrainResult:
+        """A full FIFO is read again at once, and sooner next time; a nearly empty one is left alone, longer next time.
+
+        Full is half of `most`, what one read can get: the pages of a full pipe need not be.
+        """
+        if moved * 2 >= most:
             self._source.grow()
             self._level = max(self._level - 2, 0)
             return DrainResult(moved, 0.0)
-        if moved * 8 < capacity:
+        if moved * 8 < most:
             self._level = min(self._level + 1, len(_RESTS) - 1)
         return DrainResult(moved, _RESTS[self._level])
 

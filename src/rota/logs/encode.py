@@ -63,6 +63,8 @@ class JsonLines:
     # A lone surrogate cannot come out of a UTF-8 decoder and passes the escaper unchanged: the one safe mark for "a line
     # ends here" while a whole buffer is escaped in one call.
     _MARK: Final = "\udfff"
+    _COMMON: Final = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\t", b"\\t"), (b"\r", b"\\r"), (b"\x1b", b"\\u001b"))
+    _RARE: Final = bytes(set(range(32)) - set(b"\t\n\r\x1b"))
 
     def __init__(self, kind: str, process_id: int, app_name: str, date: Callable[[float], str] = iso_utc) -> None:
         self._kind = kind
@@ -70,12 +72,31 @@ class JsonLines:
         self._rest = f',"type":{json.dumps(kind)},"process_id":{process_id},"app_name":{json.dumps(app_name)}}}\n'
 
     def encode(self, data: bytes, wall: float, fresh: bool) -> bytes:
-        tail = f',"timestamp":{json.dumps(self._date(wall))}{self._rest}'
+        tail = f'","timestamp":{json.dumps(self._date(wall))}{self._rest}'.encode()
+        between = b'\\n%b{"message":"' % tail
         whole = data.endswith(b"\n")
-        text = (data[:-1] if whole else data).decode("utf-8", "replace").replace("\n", self._MARK)
-        escaped = encode_basestring(text).replace(self._MARK, f'\\n"{tail}{{"message":"')
-        end = "\\n" if whole else ""
-        return f'{{"message":{escaped[:-1]}{end}"{tail}'.encode()
+        body = data[:-1] if whole else data
+        text = self._escape_common(body, between)
+        if text is None:
+            text = self._escape_any(body, between)
+        return b"".join((b'{"message":"', text, b"\\n" if whole else b"", tail))
+
+    def _escape_common(self, body: bytes, between: bytes) -> bytes | None:
+        """Bytes to bytes, six times as fast; None for what needs more care."""
+        if len(body.translate(None, self._RARE)) < len(body):
+            return None
+        if not body.isascii():
+            try:
+                body.decode()
+            except UnicodeDecodeError:
+                return None
+        for plain, escaped in self._COMMON:
+            body = body.replace(plain, escaped)
+        return body.replace(b"\n", between)
+
+    def _escape_any(self, body: bytes, between: bytes) -> bytes:
+        text = body.decode("utf-8", "replace").replace("\n", self._MARK)
+        return encode_basestring(text)[1:-1].replace(self._MARK, between.decode()).encode()
 
 
 RAW: Final = Raw()

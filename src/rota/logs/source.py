@@ -19,6 +19,9 @@ from typing import Final, Protocol
 CHUNK: Final = 256 * 1024
 """Bytes handled at once, and what a FIFO is raised to when found full: an unprivileged user has 64 MiB for all pipes."""
 
+LOOK: Final = 64 * 1024
+"""Bytes looked at at once: several transformed copies of that many stay in the cache, and are not given back by malloc."""
+
 _NONBLOCK: Final = 0x02  # SPLICE_F_NONBLOCK
 
 
@@ -26,7 +29,7 @@ class Bench:
     """What all FIFOs of one process share, since only one is handled at a time: a buffer, a side pipe, a way to nowhere."""
 
     def __init__(self) -> None:
-        self.buffer = bytearray(CHUNK)
+        self.buffer = bytearray(LOOK)
         self._side: tuple[int, int] | None = None
         self._null = -1
 
@@ -65,7 +68,10 @@ class Source(Protocol):
         ...
 
     def look(self) -> tuple[bytearray, int]:
-        """(buffer, n): the first n bytes waiting, still there; n = 0: no writer is left. Valid until the next call."""
+        """(buffer, n): the first n bytes waiting, LOOK at most, still there; n = 0: no writer is left.
+
+        Valid until the next call.
+        """
         ...
 
     def move(self, to: int, most: int, at: int | None) -> int:
@@ -121,7 +127,7 @@ class Fifo:
 
     def look(self) -> tuple[bytearray, int]:
         read_end, write_end = self._bench.side()
-        count = _tee(self.fd, write_end, CHUNK)
+        count = _tee(self.fd, write_end, LOOK)
         view = memoryview(self._bench.buffer)
         done = 0
         while done < count:
@@ -156,7 +162,7 @@ class BufferedFifo:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.capacity = _capacity(fd)
-        self._held = bytearray(CHUNK)
+        self._held = bytearray(LOOK)
         self._count = 0
 
     def waiting(self) -> int:
@@ -168,7 +174,7 @@ class BufferedFifo:
             self.capacity = _capacity(self.fd)
 
     def look(self) -> tuple[bytearray, int]:
-        if self._count < CHUNK:
+        if self._count < LOOK:
             try:
                 self._count += os.readv(self.fd, [memoryview(self._held)[self._count :]])
             except BlockingIOError:
