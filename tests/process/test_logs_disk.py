@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rota.logs.rotation import RotationPolicy
 from tests.process.log_bed import Bed
 
 if TYPE_CHECKING:
@@ -202,18 +203,18 @@ def test_a_quiet_app_gets_its_line_about_the_loss_without_writing_more(bed: Bed,
     assert bed.read("disk/a.log").startswith(b"[rota] dropped 6 bytes of api stdout: disk full")
 
 
-def test_rotation_and_compression_on_a_full_disk_lose_nothing_but_old_files(bed: Bed, disk: Path) -> None:
-    from rota.logs.rotation import RotationPolicy
-
-    policy = RotationPolicy(max_size=100_000, keep=2, max_total=400_000)
+def test_the_cap_on_the_total_keeps_a_flood_from_filling_the_disk(bed: Bed, disk: Path) -> None:
+    policy = RotationPolicy(max_size=100_000, keep=None, compress=False, max_total=400_000)
     drain, writing = bed.stream("disk/a.log", policy=policy)
     app = App(writing)
-    for _ in range(300):
-        app.write(200)
+    for _ in range(100):
+        assert app.write(200)
         drain_all(bed, drain)
         bed.now += 0.1
-    assert bed.files.housekeeper.settle(20)
-    found = numbers(bed.read("disk/a.log"))
+        assert bed.files.housekeeper.settle(20)
+    rotated = sorted(disk.glob("a__*.log"), key=lambda file: [int(part) for part in re.findall(r"\d+", file.name)])
+    found = numbers(b"".join(file.read_bytes() for file in [*rotated, disk / "a.log"]))
 
     assert found == list(range(app.sent - len(found), app.sent))
-    assert sum(file.stat().st_size for file in disk.iterdir()) <= 400_000
+    assert 300_000 < sum(file.stat().st_size for file in rotated) <= 400_000
+    assert bed.reports == []

@@ -179,6 +179,21 @@ def test_a_log_whose_time_came_while_no_daemon_ran_is_rotated_before_its_next_li
     assert len(bed.names()) == 2
 
 
+def test_another_policy_holds_at_once(bed: Bed) -> None:
+    drain, writing = bed.stream("a.log", policy=RotationPolicy(next_time=None))
+    os.write(writing, b"one\n")
+    drain.drain()
+    assert bed.files.tick() == float("inf")
+    bed.files.open(str(bed.folder / "a.log")).policy = RotationPolicy(
+        next_time=lambda after: after + 60, compress=False
+    )
+    assert bed.files.tick() == T0 + 1060
+    bed.now += 60
+    bed.files.tick()
+
+    assert (bed.read("a.log"), len(bed.names())) == (b"", 2)
+
+
 def test_times_go_along_with_the_rotated_file(bed: Bed) -> None:
     drain, writing = bed.stream("a.log", policy=SMALL)
     os.write(writing, b"x" * 99 + b"\n")

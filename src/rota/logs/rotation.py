@@ -50,7 +50,8 @@ class RotationPolicy:
         next_time: when to rotate whatever the size, if there is anything in the file; None: never by time.
         check_every: seconds between looks at the size; 0: at every write.
         tz: time zone name of the date in the name; None: the machine's.
-        max_total: bytes that all logs of one app, rotated ones included, may take; the oldest rotated go; 0: no cap.
+        max_total: bytes that all logs of one app, rotated ones included, may take; the oldest rotated go; 0: no cap. Seen to
+            whenever one of them is rotated, so that live logs may come on top with `max_size` each.
     """
 
     max_size: int = 10 * MIB

@@ -61,7 +61,6 @@ class LogFile:
 
     Attributes:
         path: as given.
-        policy: None: never rotated.
         group: the app it belongs to, for the cap on the app's total.
         size: bytes in the file.
         cutting: rotation is due and waits for the end of the unfinished line.
@@ -72,7 +71,7 @@ class LogFile:
 
     def __init__(self, path: str, policy: RotationPolicy | None, group: str, files: LogFiles) -> None:
         self.path = path
-        self.policy = policy
+        self._policy = policy
         self.group = group
         self.users = 0
         self.shared = False
@@ -82,6 +81,7 @@ class LogFile:
         self.used = 0.0
         self.rotate_at = float("inf")
         self._files = files
+        self._started: float | None = None  # when its first byte was written, seconds since the epoch
         self._fd = -1
         self._regular = True
         self._inode = (0, 0)
@@ -94,6 +94,16 @@ class LogFile:
         self._last_name = ("", 0)
         self._name_check = self._size_check = self._cut_until = self._rotate_after = 0.0
         self._next_try = self._failing_since = self._failed_at = float("-inf")
+
+    @property
+    def policy(self) -> RotationPolicy | None:
+        """How it is rotated; None: never. May be set at any time."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: RotationPolicy | None) -> None:
+        self._policy = policy
+        self._plan_rotation()
 
     @property
     def is_open(self) -> bool:
@@ -234,9 +244,9 @@ class LogFile:
             return
         if self._index.due(self.size, now):
             self._index.note(start, wall, now)
-        if start == 0 and self.policy is not None:
-            self.rotate_at = self.policy.next_after(wall)
-            self._files.rotation_moved(self.rotate_at)
+        if start == 0:
+            self._started = wall
+            self._plan_rotation()
 
     # -- trouble -------------------------------------------------------------------------------------------------------
 
@@ -299,10 +309,10 @@ class LogFile:
         self.size = facts.st_size if self._regular else 0
         self.cutting = False
         self._index.restart()
-        self.rotate_at = float("inf")
-        if self.policy is not None and self._regular and self.size:
-            self.rotate_at = self.policy.next_after(min(self._index.first_time() or facts.st_mtime, wall))
-            self._files.rotation_moved(self.rotate_at)
+        self._started = None
+        if self._regular and self.size:
+            self._started = min(self._index.first_time() or facts.st_mtime, wall)
+        self._plan_rotation()
 
     def _look_again(self, now: float) -> None:
         """See what others did to the file meanwhile: deleted at once, renamed within a second, cut at once."""
@@ -324,6 +334,13 @@ class LogFile:
         return (facts.st_dev, facts.st_ino) == self._inode
 
     # -- rotation ------------------------------------------------------------------------------------------------------
+
+    def _plan_rotation(self) -> None:
+        """When the file is due by time: an empty one never."""
+        self.rotate_at = float("inf")
+        if self._policy is not None and self._started is not None:
+            self.rotate_at = self._policy.next_after(self._started)
+            self._files.rotation_moved(self.rotate_at)
 
     def _is_due(self, policy: RotationPolicy, now: float, wall: float) -> bool:
         if self.size == 0 or now < self._rotate_after:
