@@ -135,12 +135,18 @@ def spec_from_script(target: str, options: CliOptions, *, cwd: str, environ: Map
 
     settings = {name: value for name, value in patch_from_options(options).items() if value is not None}
     if "module" not in settings:
-        settings["script"] = target
+        settings["script"] = _as_typed(target, options.cwd, cwd)
     findings = Findings()
     spec = resolve_app(settings, "", Place(cwd, environ), findings)
     findings.check()
     assert spec is not None
     return spec
+
+
+def _as_typed(target: str, asked: str | None, cwd: str) -> str:
+    """A script is looked for in the app's `--cwd`, as in PM2; one that is only where it was typed is meant from there."""
+    typed = os.path.join(cwd, target)
+    return typed if asked and not os.path.exists(os.path.join(cwd, asked, target)) and os.path.isfile(typed) else target
 
 
 def _read(absolute: str, shown: str) -> str:

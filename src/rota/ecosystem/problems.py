@@ -77,5 +77,5 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """`did you mean "x"?`, or nothing when no known word is near."""
     import difflib
 
-    matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
+    matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f'did you mean "{matches[0]}"?' if matches else ""

@@ -46,7 +46,7 @@ def pm2_flag(value: Any) -> bool:
 
 
 def integer(value: Any) -> int:
-    if units.is_number(value) and value == int(value):
+    if units.is_number(value) and float(value).is_integer():
         return int(value)
     raise Wrong(f"must be a whole number, not {units.shown(value)}")
 
@@ -116,7 +116,7 @@ def instances(value: Any) -> int:
         return 0
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip()):
         return int(value)
-    if units.is_number(value):
+    if units.is_number(value) and abs(value) < 1e6:
         return int(value)
     raise Wrong(f'must be a number or "max", not {units.shown(value)}')
 
@@ -165,7 +165,7 @@ def user(value: Any) -> str:
 
 def umask(value: Any) -> int:
     number = int(value, 8) if isinstance(value, str) and re.fullmatch(r"(0o)?[0-7]{1,4}", value) else value
-    if not units.is_number(number) or not 0 <= number <= 0o777:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0o777:
         raise Wrong(f"must be an octal mode, not {units.shown(value)}", 'write "027" or 0o027')
     return int(number)
 
@@ -199,7 +199,7 @@ def env_text(value: Any) -> str:
             return "true" if value else "false"
         case None:
             return "null"
-        case float() if value == int(value) and abs(value) < 1e21:
+        case float() if value.is_integer() and abs(value) < 1e21:
             return str(int(value))
         case int() | float():
             return str(value)
