@@ -194,6 +194,21 @@ def test_a_second_step_back_over_the_same_time_is_a_third_pass() -> None:
     assert first.due.due != second.due.due
 
 
+def test_two_steps_back_in_a_row_remember_how_far_it_once_was() -> None:
+    """02:00 has run; back to 01:30, on to 01:45, back to 01:20: 02:00 is still a time that comes again."""
+    ran = [at("2024-05-02 02:00")]
+    cursor = plan(FIVE_MINUTES, Cursor(ran[0]), at("2024-05-02 01:30")).cursor
+    for now in ("01:40", "01:45", "01:20", "01:25", "01:45", "02:00", "02:05"):
+        found = plan(FIVE_MINUTES, cursor, at(f"2024-05-02 {now}"))
+        cursor = found.cursor
+        ran += [found.due.due] if found.due else []
+
+    assert [text(due) for due in ran] == [
+        f"05-02 {at}" for at in ("02:00", "01:40", "01:45", "01:25", "01:45", "02:00", "02:05")
+    ]
+    assert len(set(ran)) == 7
+
+
 def test_a_small_step_back_repeats_nothing() -> None:
     """Two seconds back, as NTP does: 02:00 has run and comes again."""
     found = plan(FIVE_MINUTES, Cursor(at("2024-05-02 02:00")), at("2024-05-02 01:59:59"))
