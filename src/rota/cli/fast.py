@@ -340,7 +340,6 @@ VERBS: dict[str, Callable[[CommandLine], int]] = {
     "reset": _plain("reset", "target", 1),
     "reloadLogs": _plain("reload_logs"),
     "cleardump": _plain("cleardump"),
-    "kill": _plain("kill"),
 }
 
 if __name__ == "__main__":

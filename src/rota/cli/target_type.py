@@ -40,7 +40,8 @@ class TargetType(Text):
         session: Session | None = ctx.find_root().obj
         names = [*(_names(session) if session is not None else []), *self._words]
         items = [CompletionItem(name) for name in dict.fromkeys(names) if name.startswith(incomplete)]
-        return [*items, CompletionItem(incomplete, type="file")] if self._files else items
+        # bash drops every other item as soon as files are asked for.
+        return items or ([CompletionItem(incomplete, type="file")] if self._files else [])
 
 
 def _names(session: Session) -> list[str]:

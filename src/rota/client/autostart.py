@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
 from rota.client.connection import Connection
 from rota.errors import DaemonUnreachable
-from rota.keeper.launch import launch
+from rota.keeper.launch import launch, take_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 START_DEADLINE = 10.0
 """Seconds a new daemon may take until it answers."""
+
+END_DEADLINE = 10.0
+"""Seconds that the end of a daemon may take once its apps are gone."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
 _LOG_LINES = 5
@@ -43,9 +47,23 @@ def connect(home: Home, note: Callable[[str], None], within: float = START_DEADL
     return running(home) or _start(home, note, within)
 
 
+def await_end(home: Home, within: float = END_DEADLINE) -> bool:
+    """Wait until keeper and daemon, told to end, are gone and their files at rest; whether they are."""
+    deadline = time.monotonic() + within
+    while (lock := take_lock(home)) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_FIRST_PAUSE)
+    os.close(lock)
+    return True
+
+
 def _start(home: Home, note: Callable[[str], None], within: float) -> Connection:
     deadline = time.monotonic() + within
-    pause, launches = _FIRST_PAUSE, 0
+    pause, launches = END_DEADLINE = 10.0
+"""Seconds that the end of a daemon may take once its apps are gone."""
+
+_FIRST_PAUSE, 0
     while True:
         # False: keeper and daemon are just starting, or a `rota kill` is still ending. Either way the lock tells.
         if launch(home):

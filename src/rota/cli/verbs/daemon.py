@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from rota.cli.fast import exit_code
+from rota.client.autostart import await_end
 from rota.errors import DaemonUnreachable
 from rota.wire.messages import Kill, Ping, Update
 
@@ -30,7 +31,8 @@ def kill_command(session: Session) -> int:
         return 0
     with connection:
         request = msgspec.structs.replace(Kill(), render=session.render())
-        return exit_code(connection.show(request, session.write))
+        code = connection.show(request, session.write)
+    return exit_code(code or _ended(session))
 
 
 @click.command("shutdown")
@@ -46,11 +48,19 @@ def shutdown_command(session: Session) -> int:
         session.say("Stopping every app and the daemon; what ran comes back with the next rota command")
         # The pid cannot be another's: the daemon that just told it holds this connection open.
         os.kill(facts["pid"], signal.SIGTERM)
-        _await_end(connection)
-    return 0
+        _hung_up(connection)
+    return _ended(session)
 
 
-def _await_end(connection: Connection) -> None:
+def _ended(session: Session) -> int:
+    """Whoever removes the home next must not meet a daemon that is still closing its files."""
+    if await_end(session.home):
+        return 0
+    session.say(f"the daemon has not ended yet; see {session.home.log}", "warn")
+    return 1
+
+
+def _hung_up(connection: Connection) -> None:
     try:
         while True:
             connection.arrived()

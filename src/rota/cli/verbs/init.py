@@ -46,11 +46,13 @@ _TOML = """\
 [apps.app]
 run = "python app.py"
 max_memory = "512M"
-env = { APP_ENV = "development" }
 # instances = "max"
 # ready = { http = "http://127.0.0.1:8000/healthz", timeout = "10s" }
 
-[apps.app.env_production]          # rota start rota.toml --env production
+[apps.app.env]
+APP_ENV = "development"
+
+[apps.app.env.production]          # rota start rota.toml --env production
 APP_ENV = "production"
 
 [jobs.nightly]

@@ -1,0 +1,154 @@
+"""A real daemon in a home of its own, spoken to by the real program."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = os.path.join(os.path.dirname(sys.executable), "rota")
+LIMIT = 60.0
+SLEEPER = "import sys, time\nprint('up', *sys.argv[1:], flush=True)\ntime.sleep(600)\n"
+
+
+class Rota:
+    """The command line, bound to one home and one directory."""
+
+    def __init__(self, place: Path, cache: Path) -> None:
+        self.home, self.cwd = place / "home", place / "work"
+        self.cwd.mkdir()
+        (place / "user").mkdir()
+        (place / "run").mkdir(mode=0o700)
+        self.environ = {
+            "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "HOME": str(place / "user"),
+            "ROTA_HOME": str(self.home),
+            "XDG_RUNTIME_DIR": str(place / "run"),
+            "LANG": "C.UTF-8",
+            "PYTHONPYCACHEPREFIX": str(cache),
+        }
+
+    def __call__(self, *words: str, **given: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command line; whatever its exit code."""
+        environ = {**self.environ, **given.pop("env", {})}
+        if "input" not in given:
+            given["stdin"] = subprocess.DEVNULL
+        return subprocess.run(
+            [PROGRAM, *words],
+            cwd=self.cwd,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+            **given,
+        )
+
+    def ok(self, *words: str, **given: Any) -> str:
+        """Run a command line that must succeed; its stdout."""
+        done = self(*words, **given)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    def fails(self, *words: str, **given: Any) -> str:
+        """Run a command line that must fail with 1; its stderr."""
+        done = self(*words, **given)
+        assert done.returncode == 1, (words, done.stdout, done.stderr)
+        return done.stderr
+
+    def popen(self, *words: str, **given: Any) -> subprocess.Popen[str]:
+        """Start a command line that goes on."""
+        environ = {**self.environ, **given.pop("env", {})}
+        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **given}
+        return subprocess.Popen([PROGRAM, *words], cwd=self.cwd, env=environ, text=True, **given)
+
+    def records(self) -> list[dict[str, Any]]:
+        """`jlist`."""
+        found: list[dict[str, Any]] = json.loads(self.ok("jlist"))
+        return found
+
+    def states(self) -> dict[str, str]:
+        """Status by name; of several instances the last one's."""
+        return {record["name"]: record["pm2_env"]["status"] for record in self.records()}
+
+    def write(self, name: str, text: str) -> Path:
+        """A file in the working directory."""
+        path = self.cwd / name
+        path.write_text(text)
+        return path
+
+    def log(self, name: str) -> str:
+        """What stands in a log file, "" when there is none."""
+        path = self.home / "logs" / name
+        return path.read_text() if path.exists() else ""
+
+    def pids(self) -> list[int]:
+        """Keeper and daemon, those that there are."""
+        found = []
+        for name in ("keeper.pid", "rota.pid"):
+            with contextlib.suppress(OSError, ValueError):
+                found.append(int((self.home / name).read_text()))
+        return [pid for pid in found if alive(pid)]
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        pids = self.pids()
+        if pids:
+            self("kill")
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: not any(map(alive, pids)), within=10)
+        for pid in filter(alive, pids):
+            os.kill(pid, signal.SIGKILL)
+        left = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._is_ours(pid)]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert left == [], "processes outlived the test"
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return False
+        return f"ROTA_HOME={self.home}\0".encode() in environ
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def cache() -> Iterator[Path]:
+    """Compiled modules, so that a workplace that writes none does not compile at every command."""
+    place = Path(tempfile.mkdtemp(prefix="rota-pyc-"))
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def rota(cache: Path) -> Iterator[Rota]:
+    """A home below a short path: sockets have little room."""
+    place = Path(tempfile.mkdtemp(prefix="rota-t-", dir="/tmp"))
+    running = Rota(place, cache)
+    yield running
+    running.end()
+    shutil.rmtree(place)

@@ -1,0 +1,115 @@
+"""stop, restart, reload, delete and the small verbs: targets, options, exit codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import SLEEPER
+from tests.eventually import eventually
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Rota
+
+
+@pytest.fixture
+def three(rota: Rota) -> Rota:
+    rota.write("app.py", SLEEPER)
+    apps = [{"name": n, "namespace": s, "script": "app.py"} for n, s in (("web", "shop"), ("work", "shop"), ("x", "y"))]
+    rota.write("apps.json", str({"apps": apps}))
+    rota.ok("start", "apps.json")
+    return rota
+
+
+def stopped(rota: Rota) -> list[str]:
+    return sorted(name for name, state in rota.states().items() if state == "stopped")
+
+
+def test_targets(three: Rota) -> None:
+    three.ok("stop", "/^w/")
+    assert stopped(three) == ["web", "work"]
+    three.ok("start", "all")
+    three.ok("stop", "shop")
+    assert stopped(three) == ["web", "work"]
+    three.ok("stop", "2")
+    assert stopped(three) == ["web", "work", "x"]
+    three.ok("restart", "apps.json")
+    assert stopped(three) == []
+    three.ok("stop", "app.py")
+    assert stopped(three) == ["web", "work", "x"]
+    three.ok("restart", "web", "x")
+    assert stopped(three) == ["work"]
+
+
+def test_the_first_failure_ends_it(three: Rota) -> None:
+    error = three.fails("stop", "web", "nope", "work")
+    assert "Process or Namespace nope not found" in error
+    assert stopped(three) == ["web"]
+    assert "apps.jsn" in three.fails("stop", "apps.jsn")
+
+
+def test_options_of_restart_stay(three: Rota) -> None:
+    three.ok("restart", "web", "--name", "front", "--kill-timeout", "3000", "-o", "o.log", "--", "1", "2")
+    record = next(r["pm2_env"] for r in three.records() if r["name"] == "front")
+    assert record["kill_timeout"] == 3000
+    assert record["args"] == ["1", "2"]
+    assert record["pm_out_log_path"] == str(three.cwd / "o.log")
+    eventually(lambda: (three.cwd / "o.log").exists() and (three.cwd / "o.log").read_text() == "up 1 2\n")
+    assert "cannot be changed by `restart`" in three.fails("restart", "front", "--cwd", "/")
+    assert "--update-env" in three.fails("restart", "front", "--filter-env", "X")
+
+
+def test_the_callers_environment_is_taken_over_when_asked(three: Rota) -> None:
+    three.ok("restart", "web", env={"COLOUR": "red"})
+    assert "COLOUR" not in three.ok("env", "web")
+    three.ok("restart", "web", "-a", "--filter-env", "SECR", env={"COLOUR": "red", "SECRET": "1"})
+    shown = three.ok("env", "web")
+    assert "COLOUR: red" in shown
+    assert "SECRET" not in shown
+
+
+def test_watch_is_toggled(three: Rota) -> None:
+    def watching() -> bool:
+        return bool(next(r for r in three.records() if r["name"] == "web")["pm2_env"].get("watch"))
+
+    assert not watching()
+    three.ok("restart", "web", "--watch")
+    assert watching()
+    three.ok("restart", "web", "--watch")
+    assert not watching()
+
+
+def test_silence_mutes_all_but_data(three: Rota) -> None:
+    for words in (("-s", "restart", "web"), ("stop", "web", "--silent"), ("list", "-s"), ("-s", "start", "apps.json")):
+        done = three(*words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), words
+    assert three("stop", "nope", "-s").stderr == ""
+    assert three("stop", "nope", "-s").returncode == 1
+    assert three.ok("jlist", env={"PM2_SILENT": "1"}).startswith("[{")
+
+
+def test_the_small_verbs(three: Rota) -> None:
+    assert three.ok("ping") == "{ msg: 'pong' }\n"
+    assert three.ok("id", "nope") == "[]\n"
+    assert len(three.ok("pid").split()) == 3
+    three.ok("scale", "web", "+2")
+    three.ok("scale", "web", "-1")
+    assert three.ok("id", "web") == "[ 0, 3 ]\n"
+    assert "Nothing to do" in three.fails("scale", "web", "2")
+    assert "not a number of instances" in three.fails("scale", "web", "two")
+    assert "Sending signal to process name x" in three.ok("sendSignal", "SIGCONT", "x")
+    three.ok("reset", "all")
+    assert three("reset", "99").returncode == 1
+    three.ok("reload", "web")
+    assert three.ok("reload", "web").count("┌") == 0, "reload prints no table"
+    assert three.ok("list", "--sort", "name:desc").count("│ web") == 2
+    assert three.ok("list", "-m").startswith("+--- ")
+    three.ok("delete", "all")
+    assert three.records() == []
+
+
+def test_sorting_and_the_short_list_hold_after_an_action_too(three: Rota) -> None:
+    assert "+--- web" in three.ok("restart", "web", "-m")
+    table = three.ok("restart", "all", "--sort", "name:desc")
+    assert table.index("│ x ") < table.index("│ web")

@@ -1,0 +1,99 @@
+"""Finding or starting the daemon: once, whatever was left lying about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+from tests.cli.conftest import SLEEPER, alive
+from tests.eventually import eventually
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Rota
+
+
+def starts(rota: Rota) -> int:
+    return (rota.home / "rota.log").read_text().count(" up, pid ")
+
+
+def test_commands_that_race_start_one_daemon(rota: Rota) -> None:
+    racing = [rota.popen("jlist") for _ in range(6)]
+    outcomes = [process.communicate(timeout=60) for process in racing]
+    assert [process.returncode for process in racing] == [0] * 6, outcomes
+    assert {out for out, _ in outcomes} == {"[]"}
+    assert starts(rota) == 1
+    assert sum("Starting the rota daemon" in err for _, err in outcomes) == 1
+
+
+def test_stale_files_confuse_nobody(rota: Rota) -> None:
+    rota.home.mkdir()
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(rota.home / "rota.sock"))
+    for name in ("rota.pid", "keeper.pid"):
+        (rota.home / name).write_text(f"{os.getpid()}\n")  # a process that is somebody else's
+    (rota.home / "owner.lock").touch()
+    try:
+        assert rota.ok("jlist") == "[]"
+    finally:
+        # Had the daemon not come up, the test would take itself for it.
+        assert os.getpid() not in rota.pids()
+
+
+def test_kill_starts_nothing_and_ends_everything(rota: Rota) -> None:
+    assert "nothing to stop" in rota.ok("kill")
+    assert not rota.home.exists()
+    rota.write("app.py", SLEEPER)
+    rota.ok("start", "app.py")
+    pids = rota.pids()
+    assert len(pids) == 2
+    assert "All Applications Stopped" in rota.ok("kill")
+    eventually(lambda: not any(map(alive, pids)))
+    assert rota.records() == []
+
+
+def test_a_kill_and_the_next_command_do_not_trip_over_each_other(rota: Rota) -> None:
+    for _ in range(3):
+        assert rota.ok("jlist") == "[]"
+        rota.ok("kill")
+
+
+def test_what_ran_comes_back_after_a_shutdown_and_what_was_stopped_does_not(rota: Rota) -> None:
+    rota.write("app.py", SLEEPER)
+    rota.ok("start", "app.py", "-n", "stays")
+    rota.ok("start", "app.py", "-n", "rests")
+    rota.ok("stop", "rests")
+    pids = rota.pids()
+    rota.ok("shutdown")
+    eventually(lambda: not any(map(alive, pids)))
+    assert "nothing to stop" in rota.ok("shutdown")
+    rota.ok("resurrect")
+    assert rota.states() == {"stays": "online", "rests": "stopped"}
+
+
+def test_a_home_that_cannot_be_is_one_line(rota: Rota) -> None:
+    error = rota.fails("list", env={"ROTA_HOME": "/proc/nowhere"})
+    assert error.startswith("[rota][ERROR] cannot create /proc/nowhere: ")
+    assert error.count("\n") == 2
+
+
+def test_a_home_with_a_long_path_has_its_socket_elsewhere(rota: Rota) -> None:
+    home = rota.cwd / ("long" * 30)
+    given = {"ROTA_HOME": str(home)}
+    try:
+        assert rota.ok("jlist", env=given) == "[]"
+        assert not (home / "rota.sock").exists()
+        # A login shell and a boot script need not have the same variables.
+        assert rota("jlist", env={**given, "XDG_RUNTIME_DIR": ""}).stderr == ""
+    finally:
+        rota.ok("kill", env=given)
+
+
+def test_a_daemon_that_was_killed_is_back_before_the_next_command_ends(rota: Rota) -> None:
+    rota.write("app.py", SLEEPER)
+    rota.ok("start", "app.py")
+    pid = rota.records()[0]["pid"]
+    for _ in range(3):
+        os.kill(rota.pids()[1], signal.SIGKILL)
+        assert rota.records()[0]["pid"] == pid

@@ -1,0 +1,135 @@
+"""rota logs: the tail, the stream, and everything one may ask of them."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.eventually import eventually
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from tests.cli.conftest import Rota
+
+TALKER = """
+import sys, time
+for n in range(30):
+    print("out", n, flush=True)
+    print("err", n, file=sys.stderr, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def talking(rota: Rota) -> Rota:
+    rota.write("talker.py", TALKER)
+    rota.ok("start", "talker.py", "-n", "talk")
+    eventually(lambda: "out 29\n" in rota.log("talk-out.log") and "err 29\n" in rota.log("talk-error.log"))
+    return rota
+
+
+@pytest.fixture
+def streaming(talking: Rota) -> Iterator[list[subprocess.Popen[str]]]:
+    running: list[subprocess.Popen[str]] = []
+    yield running
+    for process in running:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode == 130
+
+
+def test_the_tail_in_pm2s_layout(talking: Rota) -> None:
+    text = talking.ok("logs", "--nostream")
+    assert text.startswith("[TAILING] Tailing last 15 lines for [all] processes")
+    assert f"{talking.home}/logs/talk-out.log last 15 lines:\n0|talk | out 15\n" in text
+    assert "rota   | " in text
+    only = talking.ok("log", "talk", "--nostream", "--lines", "2", "--err")
+    assert [line for line in only.splitlines() if "|" in line] == ["0|talk | err 28", "0|talk | err 29"]
+
+
+def test_filters_and_forms(talking: Rota) -> None:
+    assert talking.ok("logs", "--nostream", "--raw", "--out", "--lines", "2") == "out 28\nout 29\n"
+    both = talking("logs", "0", "--nostream", "--raw", "--lines", "1")
+    assert (both.stdout, both.stderr) == ("out 29\n", "err 29\n")
+    assert talking.ok("logs", "--nostream", "--raw", "--out", "--grep", "out 1$", "--lines", "9") == "out 1\n"
+    lines = talking.ok("logs", "--nostream", "--json", "--lines", "1", "--out").splitlines()
+    found = json.loads(lines[0])
+    assert (found["message"], found["type"], found["process_id"], found["app_name"]) == ("out 29", "out", 0, "talk")
+    assert " app=talk id=0 type=error message=err 29" in talking.ok(
+        "logs", "talk", "--nostream", "--format", "--lines", "1"
+    )
+    assert len(talking.ok("logs", "--nostream", "--raw", "--out", "--since", "10m").splitlines()) == 30
+    assert talking.ok("logs", "--raw", "--out", "--until", "10m") == ""
+    stamped = talking.ok("logs", "talk", "--nostream", "--lines", "1", "--out", "--timestamp", "YYYY")
+    assert "20" in stamped
+    assert "| out 29" in stamped
+    assert talking("logs", "nope", "--nostream").returncode == 0
+    assert "--grep" in talking.fails("logs", "--grep", "(")
+    assert "exclude" in talking.fails("logs", "--json", "--format")
+
+
+def test_the_stream_shows_apps_that_start_later_and_outlives_the_daemon(
+    talking: Rota, streaming: list[subprocess.Popen[str]]
+) -> None:
+    stream = talking.popen("logs", "--lines", "0", "--json")
+    streaming.append(stream)
+    assert stream.stdout is not None
+
+    def until(text: str) -> str:
+        assert stream.stdout is not None
+        return next(line for line in stream.stdout if text in line)
+
+    talking.write("second.py", "import time\nprint('late', flush=True)\ntime.sleep(600)\n")
+    eventually(lambda: len(_children_files(stream.pid, "talk-out.log")) == 1)
+    talking.ok("start", "second.py")
+    assert json.loads(until('"late"'))["app_name"] == "second"
+    import os
+
+    os.kill(talking.pids()[1], signal.SIGKILL)
+    eventually(lambda: talking("ping").returncode == 0)
+    talking.ok("restart", "second")
+    until('"late"')
+
+
+def test_events_are_among_the_json(talking: Rota, streaming: list[subprocess.Popen[str]]) -> None:
+    stream = talking.popen("logs", "nothing", "--json")
+    streaming.append(stream)
+    assert stream.stdout is not None
+    eventually(lambda: _sockets(stream.pid))
+    talking.ok("stop", "talk")
+    events = [json.loads(next(stream.stdout)) for _ in range(2)]
+    assert {event["type"] for event in events} == {"process_event"}
+    assert {event["app_name"] for event in events} == {"talk"}
+    assert "exit" in {event["status"] for event in events}
+
+
+def _children_files(pid: int, name: str) -> list[str]:
+    return [path for path in _links(pid) if path.endswith(name)]
+
+
+def _sockets(pid: int) -> bool:
+    return any(path.startswith("socket:") for path in _links(pid))
+
+
+def _links(pid: int) -> list[str]:
+    import os
+
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            continue
+    return found
+
+
+def test_flush_and_reload(talking: Rota) -> None:
+    out = talking.ok("flush", "talk")
+    assert "Logs flushed" in out
+    assert talking.log("talk-out.log") == ""
+    assert talking.ok("reloadLogs") == "Reloading all logs...\nAll logs reloaded\n"

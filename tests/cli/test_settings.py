@@ -1,0 +1,82 @@
+"""set, get, unset, multiset, conf; init and import: what needs no daemon starts none."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from rota.ecosystem.load import load_file
+from tests.cli.conftest import SLEEPER
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Rota
+
+
+def test_settings_without_a_daemon(rota: Rota) -> None:
+    rota.ok("set", "rota-logrotate:max_size", "5M")
+    rota.ok("multiset", "api:PORT 8080 api:GREETING 'good day' plain 1")
+    assert json.loads((rota.home / "conf.json").read_text())["api"] == {"PORT": "8080", "GREETING": "good day"}
+    assert rota.ok("get", "api:PORT") == "Value for api:PORT: 8080\n"
+    assert rota.ok("conf") == rota.ok("get") == rota.ok("get", "all")
+    assert rota.ok("config", "plain", "-2") == "[rota] Setting changed\n"
+    assert "$ rota set plain -2" in rota.ok("conf")
+    assert "nope is not set" in rota.fails("get", "nope")
+    assert rota("unset", "nope").returncode == 0
+    assert "no value" in rota.fails("set", "a")
+    assert "pairs" in rota.fails("multiset", "a b c")
+    rota.ok("unset", "all")
+    assert rota.ok("conf") == ""
+    assert rota.pids() == []
+
+
+def test_settings_of_an_app_reach_it(rota: Rota) -> None:
+    rota.write("app.py", "import os, time\nprint(os.environ.get('PORT'), flush=True)\ntime.sleep(600)\n")
+    rota.ok("start", "app.py", "-n", "api")
+    before = rota.records()[0]["pid"]
+    out = rota.ok("set", "api:PORT", "8080")
+    assert "Setting changed" in out
+    assert "$ rota set api:PORT 8080" in out
+    assert rota.records()[0]["pid"] != before
+
+
+def test_init_never_overwrites_by_itself_and_its_files_are_good(rota: Rota) -> None:
+    for name in ("app.py", "nightly.py"):
+        rota.write(name, SLEEPER)
+    for kind, name, apps in (
+        ((), "ecosystem.config.js", ["app", "nightly"]),
+        (("toml",), "rota.toml", ["app", "nightly"]),
+    ):
+        rota.ok("init", *kind)
+        assert "exists already" in rota.fails("ecosystem", *kind)
+        loaded = load_file(name, cwd=str(rota.cwd), environ=os.environ)
+        assert [spec.name for spec in loaded.specs] == apps
+        assert loaded.specs[1].job is not None
+        assert loaded.warnings == ()
+    rota.ok("init", "simple", "--force")
+    assert "max_memory" not in (rota.cwd / "ecosystem.config.js").read_text()
+    assert "no template" in rota.fails("init", "perl")
+
+
+def test_a_list_of_pm2_is_taken_over(rota: Rota) -> None:
+    script = rota.write("app.py", SLEEPER)
+    records = [
+        {
+            "name": name,
+            "pm_exec_path": str(script),
+            "pm_cwd": str(rota.cwd),
+            "status": status,
+            "exec_interpreter": "python3",
+        }
+        for name, status in (("one", "online"), ("two", "stopped"))
+    ]
+    dump = rota.write("dump.pm2", json.dumps(records))
+    shown = rota.ok("import", "pm2", "--file", str(dump), "--dry-run")
+    assert "one (1): would be started" in shown
+    assert "two (1): would be listed as stopped" in shown
+    assert rota.pids() == []
+    rota.ok("import", "pm2", "--file", str(dump))
+    assert rota.states() == {"one": "online", "two": "stopped"}
+    rota.ok("start", "two")
+    assert rota.states()["two"] == "online"
+    assert "Failed to read dump file" in rota.fails("import", "pm2")

@@ -1,0 +1,111 @@
+"""What is asked: pure data on stdout, everything else on stderr, and no secrets where nobody asked for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.cli.conftest import SLEEPER
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Rota
+
+
+def test_a_cold_jlist_is_json_and_nothing_else(rota: Rota) -> None:
+    done = rota("jlist")
+    assert (done.returncode, done.stdout) == (0, "[]")
+    assert done.stderr == f"Starting the rota daemon for {rota.home}\n"
+    again = rota("jlist")
+    assert (again.stdout, again.stderr) == ("[]", "")
+
+
+def test_discrete_mode_does_not_even_say_that(rota: Rota) -> None:
+    assert rota("prettylist", env={"PM2_DISCRETE_MODE": "true"}).stderr == ""
+
+
+def test_looking_closely(rota: Rota) -> None:
+    rota.write("app.py", SLEEPER)
+    rota.write("apps.json", json.dumps([{"name": "api", "script": "app.py", "env": {"GREETING": "hello"}}]))
+    rota.ok("start", "apps.json")
+    for verb in ("describe", "desc", "info", "show"):
+        assert "Describing process with id 0 - name api" in rota.ok(verb, "api")
+    assert "doesn't exist" in rota.fails("describe", "apu")
+    assert "GREETING: hello" in rota.ok("env", "0")
+    rota.write("apps.json", json.dumps([{"name": "api", "script": "app.py", "env": {"GREETING": "goodbye"}}]))
+    difference = rota.ok("env", "api", "--diff")
+    assert "hello" in difference
+    assert "goodbye" in difference
+    assert "api" in rota.ok("why", "api")
+
+
+def test_a_report_holds_facts_and_no_values(rota: Rota) -> None:
+    secret = {"ROTA_SERVE_BASIC_AUTH_PASSWORD": "hunter2"}
+    assert "none runs for this home" in rota.ok("report", env=secret)
+    assert not (rota.home / "rota.sock").exists(), "a report starts nothing"
+    rota.write("app.py", SLEEPER)
+    rota.ok("start", "app.py", env=secret)
+    text = rota.ok("report", env=secret)
+    assert "ROTA_SERVE_BASIC_AUTH_PASSWORD" in text
+    assert "hunter2" not in text
+    assert "app" in text
+
+
+def test_colour_needs_a_terminal(rota: Rota) -> None:
+    rota.write("app.py", SLEEPER)
+    rota.ok("start", "app.py")
+    assert "\x1b" not in rota.ok("list", env={"FORCE_COLOR": "1", "TERM": "xterm"})
+    inside = {**rota.environ, "TERM": "xterm-256color", "COMMAND": "rota list; rota list --no-color >&2"}
+    done = subprocess.run(
+        ["script", "-qec", "stty cols 80; eval $COMMAND", "/dev/null"],
+        env=inside,
+        cwd=rota.cwd,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "\x1b[" in done.stdout
+    widest = max(len(line) for line in done.stdout.splitlines() if "─" in line)
+    assert widest <= 82
+
+
+def test_completion_in_a_real_bash(rota: Rota) -> None:
+    rota.write("app.py", SLEEPER)
+    rota.ok("start", "app.py", "-n", "frontend")
+    program = (
+        'eval "$(rota completion bash)" 2>/dev/null\n'
+        "try() { COMP_WORDS=($1); COMP_CWORD=$2; COMPREPLY=(); _rota_completion rota 2>/dev/null; echo ${COMPREPLY[@]}; }\n"
+        "try 'rota sta' 1; try 'rota stop fr' 2; try 'rota start --max-mem' 2\n"
+    )
+    out = subprocess.check_output(["bash", "-c", program], env=rota.environ, cwd=rota.cwd, text=True, timeout=60)
+    verbs, names, flags = out.splitlines()
+    assert verbs.split() == ["start", "startOrRestart", "startOrReload", "startup"]
+    assert names == "frontend"
+    assert flags == "--max-memory-restart"
+
+
+def test_completion_is_put_where_shells_look(rota: Rota) -> None:
+    for shell, path in (
+        ("/bin/bash", ".local/share/bash-completion/completions/rota"),
+        ("/usr/bin/fish", ".config/fish/completions/rota.fish"),
+        ("/bin/zsh", ".local/share/zsh/site-functions/_rota"),
+    ):
+        rota.ok("completion", "install", env={"SHELL": shell})
+        with open(os.path.join(rota.environ["HOME"], path)) as file:
+            assert "_ROTA_COMPLETE" in file.read()
+    assert "no completion for the shell tcsh" in rota.fails("completion", env={"SHELL": "/bin/tcsh"})
+
+
+def test_cron_needs_no_daemon(rota: Rota) -> None:
+    out = rota.ok("cron", "next", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28T12:00", "-n", "2")
+    assert out.splitlines() == [
+        "Sun 2026-03-29 03:00:00 +0200   2026-03-29T01:00:00Z   <- clocks forward 1:00",
+        "Mon 2026-03-30 02:30:00 +0200   2026-03-30T00:30:00Z",
+    ]
+    before = rota.ok("cron", "prev", "0 0 * * *", "--tz", "UTC", "--from", "2026-03-28T12:00Z", "-n", "1", "--json")
+    assert json.loads(before)["utc"] == "2026-03-28T00:00:00Z"
+    assert "5 minutes" in rota.ok("cron", "explain", "*/5 * * * *")
+    assert "column" in rota.fails("cron", "next", "0 0 30 2 *")
+    assert not rota.home.exists()
