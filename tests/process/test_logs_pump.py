@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rota.logs.drain import Drain, Sink
+from rota.logs.drain import Drain, DrainResult, Sink
 from rota.logs.encode import RAW
 from rota.logs.files import LogFiles
-from rota.logs.pump import TURN_STREAMS, LogPump
+from rota.logs.pump import TURN_BYTES, TURN_STREAMS, LogPump
 from rota.logs.rotation import RotationPolicy
+from rota.logs.source import CHUNK
 from tests.process.conftest import child
 
 if TYPE_CHECKING:
@@ -143,6 +144,30 @@ def test_a_flood_starves_neither_other_streams_nor_the_loop(tmp_path: Path, spaw
         # Medians with a wide margin: the machine may be busy with other things.
         assert sorted(latencies)[10] < 0.2
         assert sorted(delays)[10] < 0.05
+
+    run(test, tmp_path)
+
+
+def test_a_fifo_that_is_always_full_gets_a_bounded_share_of_each_turn_of_the_loop(tmp_path: Path) -> None:
+    class Endless(Drain):
+        calls = 0
+
+        def drain(self, *, final: bool = False) -> DrainResult:
+            self.calls += 1
+            return DrainResult(CHUNK, 0.0 if self.calls < 10_000 else None)
+
+    async def test(hall: Hall) -> None:
+        fifo = tmp_path / "endless.fifo"
+        os.mkfifo(fifo)
+        fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.write(fd, b"never read")
+        drain = Endless(fd, "out", [], files=hall.files, name="endless")
+        hall.pump.add(drain)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        hall.pump.remove(drain, final=False)
+        drain.close()
+        assert 0 < drain.calls <= 5 * TURN_BYTES // CHUNK
 
     run(test, tmp_path)
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from rota.logs.dates import DateFormat
 from rota.logs.source import CHUNK, LOOK, open_source
-from rota.logs.writer import BUSY_SECONDS, RETRY_SECONDS, LineBusy, describe
+from rota.logs.trouble import BUSY_SECONDS, RETRY_SECONDS, describe
+from rota.logs.writer import LineBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,7 +85,7 @@ class Sink:
     def drop(self, data: bytes, wall: float) -> None:
         if not self.dropped:
             self.drop_from = wall
-            self.reason = describe(self.file.last_error) if self.file.last_error else ""
+            self.reason = describe(self.file.trouble.error) if self.file.trouble.error else ""
         self.dropped += len(data)
         self.drop_to = wall
         self.skipping = not data.endswith(b"\n")
@@ -252,7 +253,7 @@ class Drain:
             for sink in self._sinks:
                 sink.file.give_up_line()
         if not done:
-            slow = all(isinstance(sink.file.last_error, BlockingIOError | None) for sink in self._sinks)
+            slow = all(isinstance(sink.file.trouble.error, BlockingIOError | None) for sink in self._sinks)
             return DrainResult(0, BUSY_SECONDS if slow else RETRY_SECONDS)
         return self._pace(done, min(self._source.capacity, LOOK))
 

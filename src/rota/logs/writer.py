@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rota.logs.index import IndexWriter
 from rota.logs.rotation import MIB, rotated_name
+from rota.logs.trouble import Trouble, describe
 
 if TYPE_CHECKING:
     from rota.logs.files import LogFiles
@@ -35,10 +36,6 @@ OTHER_LINE_SECONDS: Final = 1.0
 """How long a stream waits for another one, which shares the file, to finish its line."""
 LINE_WAIT_SECONDS: Final = 5.0
 """How long rotation waits for the end of an unfinished line."""
-RETRY_SECONDS: Final = 0.5
-"""How often a file that cannot be written is tried again."""
-BUSY_SECONDS: Final = 0.02
-"""The same for a terminal or pipe whose reader is slow."""
 ROTATE_RETRY_SECONDS: Final = 60.0
 
 _FLAGS: Final = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -64,7 +61,7 @@ class LogFile:
         group: the app it belongs to, for the cap on the app's total.
         size: bytes in the file.
         cutting: rotation is due and waits for the end of the unfinished line.
-        last_error: what the last write failed with; None when it went well.
+        trouble: whether it can be written at present.
         used: monotonic time of the last use.
         shared: several streams write to it, or will.
     """
@@ -77,7 +74,7 @@ class LogFile:
         self.shared = False
         self.size = 0
         self.cutting = False
-        self.last_error: OSError | None = None
+        self.trouble = Trouble()
         self.used = 0.0
         self.rotate_at = float("inf")
         self._files = files
@@ -93,7 +90,6 @@ class LogFile:
         self._index = IndexWriter(path)
         self._last_name = ("", 0)
         self._name_check = self._size_check = self._cut_until = self._rotate_after = 0.0
-        self._next_try = self._failing_since = self._failed_at = float("-inf")
 
     @property
     def policy(self) -> RotationPolicy | None:
@@ -126,8 +122,7 @@ class LogFile:
         Opens it; opens it again when it was deleted or renamed; notices when it was cut; rotates it when that is due and
         no line is unfinished. Raises OSError when it cannot be written now.
         """
-        if self.last_error is not None and now < self._next_try:
-            raise self.last_error
+        self.trouble.pause(now)
         self.used = now
         if self._fd >= 0 and self._regular:
             self._look_again(now)
@@ -239,7 +234,7 @@ class LogFile:
     def _wrote(self, count: int, now: float, wall: float) -> None:
         start = self.size
         self.size = start + count
-        self.last_error = None
+        self.trouble.over()
         if not self._regular:
             return
         if self._index.due(self.size, now):
@@ -248,23 +243,14 @@ class LogFile:
             self._started = wall
             self._plan_rotation()
 
-    # -- trouble -------------------------------------------------------------------------------------------------------
-
     def failed(self, error: OSError, now: float) -> None:
-        """A write failed. One that fails again soon after it recovered gets no new grace, or apps would stall for ever."""
-        if self.last_error is None and now - self._failed_at > self._files.grace:
+        """Writing failed; the stream that saw it says so."""
+        if self.trouble.began(error, now, self._files.grace):
             self._files.report(f"cannot write {self.path}: {describe(error)}")
-            self._failing_since = now
-        if now >= self._next_try:
-            self._next_try = now + (BUSY_SECONDS if isinstance(error, BlockingIOError) else RETRY_SECONDS)
-        self._failed_at = now
-        self.last_error = error
 
     def gives_up(self, now: float) -> bool:
-        """Whether output for this file is to be dropped by now: never because a terminal or pipe is slow."""
-        if self.last_error is None or isinstance(self.last_error, BlockingIOError):
-            return False
-        return now - self._failing_since >= self._files.grace
+        """Whether output for this file is to be dropped by now."""
+        return self.trouble.lasts(now, self._files.grace)
 
     # -- the file itself -----------------------------------------------------------------------------------------------
 
@@ -398,9 +384,3 @@ class LogFile:
                 self._last_name = (date, turn)
                 return target
             turn += 1
-
-
-def describe(error: OSError) -> str:
-    """What is wrong with a file, in a few words for people."""
-    words = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota used up", errno.EIO: "disk error"}
-    return words.get(error.errno or 0) or (error.strerror or str(error)).lower()
