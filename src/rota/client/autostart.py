@@ -60,10 +60,7 @@ def await_end(home: Home, within: float = END_DEADLINE) -> bool:
 
 def _start(home: Home, note: Callable[[str], None], within: float) -> Connection:
     deadline = time.monotonic() + within
-    pause, launches = END_DEADLINE = 10.0
-"""Seconds that the end of a daemon may take once its apps are gone."""
-
-_FIRST_PAUSE, 0
+    pause, launches = _FIRST_PAUSE, 0
     while True:
         # False: keeper and daemon are just starting, or a `rota kill` is still ending. Either way the lock tells.
         if launch(home):
