@@ -80,7 +80,10 @@ def seconds(value: Any) -> float:
 def duration(value: Any) -> float:
     """Seconds from the native form: a text with its unit. A bare number is refused, as it may mean either. Raises Wrong."""
     bare = value.strip() if isinstance(value, str) else value
-    if (isinstance(bare, str) and _NUMBER.fullmatch(bare)) or (is_number(bare) and 0 <= bare < float("inf")):
+    plain = (
+        _NUMBER.fullmatch(bare) is not None if isinstance(bare, str) else is_number(bare) and 0 <= bare < float("inf")
+    )
+    if plain:
         if float(bare) == 0:
             return 0.0
         raise Wrong(f"needs a unit: {bare} may be seconds or milliseconds", f'write "{bare}s" or "{bare}ms"')

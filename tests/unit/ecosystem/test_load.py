@@ -18,7 +18,7 @@ TWO = {
     "e.json": '{"apps": [{"script": "a.js", "name": "one"}, {"script": "a.js", "name": "two"}]}',
     "e.json5": "// c\n{ apps: [{ script: 'a.js', name: 'one', }, { script: \"a.js\", /* c */ name: 'two' },], }",
     "e.jsonc": '[{"script": "a.js", "name": "one"}, // c\n {"script": "a.js", "name": "two"},]',
-    "package.json": '{"name": "x", "version": "1", "pm2": [{"script": "a.js", "name": "one"}, {"script": "a.js", "name": "two"}]}',
+    "package.json": '{"name": "x", "pm2": [{"script": "a.js", "name": "one"}, {"script": "a.js", "name": "two"}]}',
     "e.yaml": "apps:\n  - script: a.js\n    name: one\n  - {script: a.js, name: two}\n",
     "e.yml": "- script: a.js\n  name: one\n- script: a.js\n  name: two\n",
     "ecosystem.toml": '[[apps]]\nscript = "a.js"\nname = "one"\n[[apps]]\nscript = "a.js"\nname = "two"\n',
@@ -42,7 +42,7 @@ def test_every_kind_of_file(project: Project, name: str) -> None:
 
 BROKEN = [
     ("e.config.js", "module.exports = {", "e.config.js: cannot be evaluated: SyntaxError"),
-    ("e.json", '{"apps": [}', "File e.json malformated: SyntaxError: Unexpected token '}' (line 1)"),
+    ("e.json", '{"apps": [}', "File e.json malformated: SyntaxError: unexpected token in expression: '}' (line 1)"),
     ("e.json", "{\n\n  apps: nope }", "File e.json malformated: ReferenceError: nope is not defined (line 3)"),
     ("e.yaml", "apps: [1\nx: y", "File e.yaml malformated: did not find expected ',' or ']' (line 2, column 2)"),
     (
@@ -50,7 +50,7 @@ BROKEN = [
         "apps: !!python/object/apply:os.system ['x']",
         "File e.yaml malformated: could not determine a constructor",
     ),
-    ("rota.toml", "[apps.a]\nrun = ", "File rota.toml malformated: Invalid value (at line 2, column 7)"),
+    ("rota.toml", "[apps.a]\nrun = ", "File rota.toml malformated: Invalid value (at end of document)"),
     ("e.json", '{"apps": 3}', "e.json: apps: must be a list of apps, not the number 3"),
     ("rota.toml", "apps = 3", "rota.toml: apps: must be tables by name, not the number 3"),
     ("Procfile", "", "Procfile: names no process"),
@@ -76,10 +76,10 @@ def test_files_that_cannot_be_read(project: Project) -> None:
     ]
 
     (project.root / "e.json").write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(SpecError, match="File e.json is not UTF-8 text"):
+    with pytest.raises(SpecError, match=r"File e\.json is not UTF-8 text"):
         project.load("e.json")
     (project.root / "folder.json").mkdir()
-    with pytest.raises(SpecError, match="File folder.json cannot be read: Is a directory"):
+    with pytest.raises(SpecError, match=r"File folder\.json cannot be read: Is a directory"):
         project.load("folder.json")
 
 

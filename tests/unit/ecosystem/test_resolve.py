@@ -164,7 +164,7 @@ def test_node_versions_of_nvm(project: Project) -> None:
     assert 'install it with "nvm install 16"' in refusal(project, "a.js", interpreter="node@16")
 
 
-# --- Python environments ---------------------------------------------------------------------------------------------
+# --- Python environments ----------------------------------------
 
 
 def test_the_nearest_environment_runs_python(project: Project) -> None:
@@ -243,7 +243,7 @@ def test_unbuffered_is_a_default_only(project: Project) -> None:
     assert project.script("a.py").env == {}
 
 
-# --- command lines, modules, entry points ------------------------------------------------------------------------------
+# --- command lines, modules, entry points ----------------------------------------
 
 
 def test_a_line_is_given_to_bash(project: Project) -> None:
@@ -350,7 +350,7 @@ def test_serve(project: Project) -> None:
     assert spec.script == "serve"
 
 
-# --- native `run` ------------------------------------------------------------------------------------------------------
+# --- native `run` ----------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_programs_of_probes_and_checks_are_found_too(project: Project) -> None:
         project.load("rota.toml")
 
 
-# --- directories and files -----------------------------------------------------------------------------------------------
+# --- directories and files ----------------------------------------
 
 
 def test_pm2_paths_are_relative_to_the_apps_directory(project: Project) -> None:
@@ -503,7 +503,7 @@ def test_the_version_is_the_nearest_packages(project: Project) -> None:
     assert project.script("js/a.js").version == "3.4"
 
 
-# --- instances, jobs -------------------------------------------------------------------------------------------------------
+# --- instances, jobs ----------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -571,7 +571,7 @@ def test_a_job_of_the_command_line(project: Project) -> None:
     assert spec.restart.autorestart is False
 
 
-# --- environment -----------------------------------------------------------------------------------------------------------
+# --- environment ----------------------------------------
 
 
 def test_layers_of_the_environment(project: Project) -> None:

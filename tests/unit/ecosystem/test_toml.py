@@ -295,7 +295,7 @@ def test_an_undefined_environment_is_a_warning() -> None:
     assert findings.warnings == ["Environment [prod] is not defined in process file; defined: dev"]
 
 
-# --- the schema ------------------------------------------------------------------------------------------------------
+# --- the schema ----------------------------------------
 
 VALIDATOR = jsonschema.Draft202012Validator(schema.build())
 

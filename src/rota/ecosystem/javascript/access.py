@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rota.ecosystem.javascript.esm import as_function_body
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LARGEST = 8 * 1024 * 1024
 _SUFFIXES = ("", ".js", ".json", ".cjs", ".mjs", "/index.js", "/index.json", "/index.cjs", "/index.mjs")
@@ -29,11 +32,22 @@ class Access:
 
     def __init__(self, *roots: str) -> None:
         self._roots = {os.path.realpath(root) for root in roots} - {"/"}
+        # A question comes out of the sandbox: nothing but these may be asked.
+        self._kinds: dict[str, Callable[..., Any]] = {
+            "read": self._read,
+            "stat": self._stat,
+            "lstat": self._lstat,
+            "realpath": self._realpath,
+            "list": self._list,
+            "module": self._module,
+        }
 
     def answer(self, question: str) -> Fact:
         kind, *words = question.split("\0")
+        if kind not in self._kinds or len(words) != (2 if kind == "module" else 1):
+            return {"error": "EINVAL"}
         try:
-            return {"value": getattr(self, f"_{kind}")(*words)}
+            return {"value": self._kinds[kind](*words)}
         except Refused:
             return {"refused": words[-1]}
         except OSError as error:

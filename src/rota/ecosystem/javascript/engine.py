@@ -73,7 +73,7 @@ def evaluate(path: str, source: str, *, cwd: str, environ: Mapping[str, str], is
     for _ in range(_ROUNDS):
         state, used = _round(given, facts, TIME_LIMIT - spent)
         spent += used
-        new = [question for question in dict.fromkeys(state["wanted"]) if question not in facts]
+        new = [question for question in dict.fromkeys(map(str, state["wanted"])) if question not in facts]
         if not new:
             return _concluded(state, path, 1 if is_expression else 0)
         facts |= {question: access.answer(question) for question in new}
@@ -92,12 +92,11 @@ def _round(given: dict[str, Any], facts: dict[str, Any], seconds: float) -> tupl
     context.set_time_limit(max(seconds, 0.01))
     begin = process_time()
     try:
-        context.set("__input", json.dumps({**given, "facts": facts}))
-        context.eval(f"globalThis.__report = {_prelude()}(__input); delete globalThis.__input")
+        report = context.eval(_prelude())(json.dumps({**given, "facts": facts}))
         while context.execute_pending_job():
             if process_time() - begin > seconds:
                 raise Failed(_too_long(), final=True)
-        state = json.loads(context.eval("__report()"))
+        state = _decoded(report())
     except StackOverflow:
         raise Failed("it calls itself without end (the stack is full)", final=True) from None
     except JSException as error:
@@ -105,10 +104,21 @@ def _round(given: dict[str, Any], facts: dict[str, Any], seconds: float) -> tupl
     return state, process_time() - begin
 
 
+def _decoded(text: Any) -> dict[str, Any]:
+    """The prelude's report. A file can bend the language's own objects so far that it is none."""
+    try:
+        state = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        state = None
+    if not isinstance(state, dict) or not state.keys() >= {"done", "wanted", "refused", "unsupported", "output"}:
+        raise Failed("it changes objects of the language that rota relies on")
+    return state
+
+
 def _limit(text: str) -> Failed:
     if "interrupted" in text:
         return Failed(_too_long(), final=True)
-    if "out of memory" in text or text.strip() in ("", "null"):
+    if "out of memory" in text or "string too long" in text or text.strip() in ("", "null"):
         return Failed(f"it uses more than {MEMORY_LIMIT >> 20} MB of memory", final=True)
     return Failed(text.strip().splitlines()[0])
 
@@ -121,14 +131,17 @@ def _concluded(state: dict[str, Any], path: str, shift: int) -> Evaluated:
     if state["done"] and "error" not in state:
         if "value" not in state:
             raise Failed("it exports nothing that can be written as JSON")
-        return Evaluated(json.loads(state["value"]), tuple(state["output"]))
+        try:
+            return Evaluated(json.loads(state["value"]), tuple(str(line) for line in state["output"]))
+        except (ValueError, TypeError, RecursionError):
+            raise Failed("it exports nothing that can be written as JSON") from None
     if not state["done"]:
         raise Failed("it waits for something that never happens (a promise that is never settled)")
     if state["unsupported"]:
         raise Failed(f"it needs the module {state['unsupported'][0]!r}, which only node has")
     if state["refused"]:
         raise Failed(f"it reads {state['refused'][0]}, outside its own directory and the current one")
-    if "out of memory" in state["error"] or state["error"] == "null":
+    if any(words in state["error"] for words in ("out of memory", "string too long")) or state["error"] == "null":
         raise _limit("out of memory")
     if "Maximum call stack" in state["error"]:
         raise Failed("it calls itself without end (the stack is full)", final=True)

@@ -3,7 +3,8 @@
 // ends, and the caller starts it again with the answer.
 (function (input) {
   'use strict';
-  const given = JSON.parse(input);
+  const { parse, stringify } = JSON;
+  const given = parse(input);
   const facts = given.facts;
   const wanted = [];
   const refused = [];
@@ -307,8 +308,8 @@
     if (typeof result === 'function') result = result();
     return await result;
   }
-  evaluate().then(
-    (value) => Object.assign(state, { done: true, value: JSON.stringify(value, plain) }),
+  evaluate().then((value) => stringify(value, plain)).then(
+    (value) => Object.assign(state, { done: true, value }),
     (error) => {
       const object = error && typeof error === 'object';
       Object.assign(state, {
@@ -320,5 +321,5 @@
       });
     },
   );
-  return () => JSON.stringify({ ...state, wanted, refused, unsupported, output });
+  return () => stringify({ ...state, wanted, refused, unsupported, output });
 })
