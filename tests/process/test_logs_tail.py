@@ -126,6 +126,18 @@ def test_a_log_that_appears_and_is_rotated_before_the_first_look_is_followed_who
     assert desk.poll() == [b"born", b"again"]
 
 
+def test_what_was_there_before_can_be_skipped(desk: Desk) -> None:
+    desk.write(b"old\n")
+    desk.reader.skip(4)
+    assert desk.poll() == []
+    desk.write(b"new\n")
+    assert desk.poll() == [b"new"]
+    desk.log.unlink()
+    desk.write(b"anew\n")
+
+    assert desk.poll() == [b"anew"]
+
+
 def test_logs_can_be_put_in_order_of_their_last_change(desk: Desk) -> None:
     desk.log.touch()
     os.utime(desk.log, (T0, T0))

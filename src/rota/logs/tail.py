@@ -87,6 +87,7 @@ class Reader:
         self._monotonic = monotonic
         self._fd = -1
         self._position = 0
+        self._skip = 0
         self._carry = b""
         self._carry_since = 0.0
         self._left_at: float | None = None
@@ -99,7 +100,7 @@ class Reader:
 
     def skip(self, size: int) -> None:
         """Instead of `tail`: let `poll` begin behind the first `size` bytes, which were there before."""
-        self._position = size
+        self._skip = size
 
     def modified(self) -> float:
         """When the log was last written, seconds since the epoch; 0.0 when there is none. PM2 shows the oldest first."""
@@ -208,9 +209,10 @@ class Reader:
 
     def _catch_up(self) -> list[Line]:
         """Open the log as it is now, at its beginning; first comes what was rotated since we last had it open."""
-        self._left_at, self._position = None, 0
+        self._left_at = None
         if not self._open():
             return []
+        self._position, self._skip = self._skip, 0
         found: list[Line] = []
         files = rotated_files(self.origin.path)
         for file in files[: self._place(files)]:
