@@ -78,6 +78,8 @@ class Streams:
         files: list[LogFile] = []
         out, error, combined = log_paths(spec, id, self._home.logs)
         policy = self._settings.policy(spec.logs)
+        # Told beforehand, since after a crash the instances that share a file are adopted one by one.
+        others = log_paths(spec, id + 1, self._home.logs) if spec.instances != 1 else ()
 
         def drain(kind: str, path: str) -> Drain:
             form = encoder(
@@ -91,12 +93,12 @@ class Streams:
             if combined and combined != path:
                 # Kept nowhere but in the combined file is PM2's way of saying "only the combined one".
                 paths = [combined] if path == NOWHERE else [path, combined]
-            opened = [self.files.open(each, policy, group=spec.name) for each in paths]
+            opened = [self.files.open(each, policy, group=spec.name, shared=each in others) for each in paths]
             files.extend(opened)
             sinks = [Sink(file, form) for file in opened]
             if run_log:
                 sinks.append(Sink(self.files.open(run_log, RUN_POLICY, group=spec.name), RAW))
-            return Drain(fds[kind], kind, sinks, files=self.files, name=f"{spec.name} std{kind}", continues=adopted)
+            return Drain(fds[kind], kind, sinks, files=self.files, name=spec.name, continues=adopted)
 
         return Outputs(self._pump, [drain("out", out), drain("err", error)], files)
 
