@@ -11,13 +11,12 @@ from rota.ecosystem.patch import JOB_ONLY
 from rota.ecosystem.problems import Findings, Wrong, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Settings = dict[str, Any]
 
 _TOP_KEYS = ("apps", "pm2", "static", "deploy", "include")
 _STATIC_KEYS = ("name", "port", "host", "path", "spa", "ftp", "directory", "basic_auth", "monitor", "namespace")
-_NEVER = ("constructor", "__proto__")
 
 
 class Entry(NamedTuple):
@@ -81,7 +80,7 @@ def _apps(document: dict[str, Any] | list[Any], findings: Findings, *, package: 
 def _unknown_top(document: dict[str, Any], findings: Findings) -> None:
     for name in document:
         if name not in _TOP_KEYS and not name.startswith("$"):
-            findings.warn(f"{name}: unknown key, ignored {suggestion(name, _TOP_KEYS)}".rstrip())
+            findings.warn(_unknown(name, _TOP_KEYS))
 
 
 def read_app(app: Any, key: str, findings: Findings) -> Settings | None:
@@ -93,8 +92,7 @@ def read_app(app: Any, key: str, findings: Findings) -> Settings | None:
     variants, plain = _split_variants(app)
     known, unknown = canonical(plain)
     for name in unknown:
-        hint = suggestion(name, SPELLINGS)
-        findings.warn(f"{_join(key, name)}: unknown key, ignored{'; ' + hint if hint else ''}")
+        findings.warn(_unknown(name, SPELLINGS, key))
     settings: Settings = {"env_variants": _read_variants(variants, key, findings)}
     extra = {}
     for name, (written, value) in known.items():
@@ -113,6 +111,11 @@ def read_app(app: Any, key: str, findings: Findings) -> Settings | None:
     _require_script(settings, key, findings)
     _derive(settings, key, findings)
     return settings if len(findings.problems) == before else None
+
+
+def _unknown(name: str, known: Iterable[str], key: str = "") -> str:
+    hint = suggestion(name, known)
+    return f"{_join(key, name)}: unknown key, ignored{'; ' + hint if hint else ''}"
 
 
 def _join(key: str, name: str) -> str:
@@ -219,7 +222,7 @@ def _statics(static: Any, findings: Findings) -> list[Entry]:
             continue
         for name in item:
             if name not in _STATIC_KEYS:
-                findings.warn(f"{key}.{name}: unknown key, ignored {suggestion(name, _STATIC_KEYS)}".rstrip())
+                findings.warn(_unknown(name, _STATIC_KEYS, key))
         result.append(Entry(key, static_app(item, key, findings)))
     return result
 

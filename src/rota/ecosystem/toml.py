@@ -249,7 +249,8 @@ def _check_shares(
     for name, tokens in shares.items():
         if name not in budgets:
             # It may be another file's, or a program's own.
-            findings.warn(f"{key}: there is no [budgets.{name}] in this file {suggestion(name, budgets)}".rstrip())
+            hint = suggestion(name, budgets)
+            findings.warn(f"{key}: there is no [budgets.{name}] in this file{'; ' + hint if hint else ''}")
         elif tokens > budgets[name][0]:
             limit = budgets[name][0]
             findings.problem(key, f"takes {tokens:g} of {name}, which never holds more than {limit:g}")

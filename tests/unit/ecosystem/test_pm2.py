@@ -364,8 +364,16 @@ def test_warnings(app: dict[str, Any], expected: str) -> None:
     assert said.startswith(expected)
 
 
+def test_warnings_and_mistakes_of_static() -> None:
+    assert warnings({"static": [{"prot": 9}]}) == ['static[0].prot: unknown key, ignored; did you mean "port"?']
+    assert problems({"static": [3, {"port": "x"}]}) == [
+        "static[0]: must be an object, not the number 3",
+        'static[1].port: must be a whole number, not the text "x"',
+    ]
+
+
 def test_warnings_about_the_file() -> None:
-    assert warnings({"apps": [], "deply": {}}) == ['deply: unknown key, ignored did you mean "deploy"?']
+    assert warnings({"apps": [], "deply": {}}) == ['deply: unknown key, ignored; did you mean "deploy"?']
     assert warnings({"apps": [{"script": "a", "env_dev": {}}]}, env_name="prod") == [
         "Environment [prod] is not defined in process file; defined: dev"
     ]

@@ -287,7 +287,7 @@ def test_what_is_said_about_mistakes(text: str, expected: str | None) -> None:
 def test_a_budget_of_another_file_is_a_warning() -> None:
     _, findings = parse("[jobs.a]\nrun = 'x'\nbudget = { lookup = 1 }\n[budgets.lookups]\nlimit = 5\nper = '1m'")
     findings.check()
-    assert findings.warnings == ['jobs.a.budget: there is no [budgets.lookup] in this file did you mean "lookups"?']
+    assert findings.warnings == ['jobs.a.budget: there is no [budgets.lookup] in this file; did you mean "lookups"?']
 
 
 def test_an_undefined_environment_is_a_warning() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from rota.ecosystem.environment import callers, declared, filtered
-from rota.ecosystem.patch import JOB_ONLY, PLACES, SPECIAL, UNRESOLVED, apply_patch
+from rota.ecosystem.patch import JOB_ONLY, UNRESOLVED, apply_patch
 from rota.ecosystem.problems import Wrong
 from rota.ecosystem.resolve.commands import Command, find_command
 from rota.process.spec import AppSpec
@@ -255,8 +255,3 @@ def _version_in(path: str) -> str:
         return str(value.get("version") or "") if isinstance(value, dict) else ""
     match = re.search(r'^\[project\][^\[]*?^version\s*=\s*["\']([^"\']+)', content, re.MULTILINE)
     return match[1] if match else ""
-
-
-def unknown_settings(settings: Settings) -> set[str]:
-    """Settings no part of rota reads: a slip of ours, found by tests."""
-    return set(settings) - set(PLACES) - SPECIAL - UNRESOLVED
