@@ -17,6 +17,7 @@ from rota.wire.messages import ProcessEvent
 
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
+    from rota.daemon.probing import Probing
     from rota.daemon.spawn import Child
     from rota.daemon.usage import Sampler
     from rota.daemon.world import World
@@ -30,8 +31,8 @@ NOTIFY_KEY = "notify"
 class Gates:
     """Opened with each process, closed with it."""
 
-    def __init__(self, world: World, sampler: Sampler) -> None:
-        self._world, self._sampler = world, sampler
+    def __init__(self, world: World, sampler: Sampler, probing: Probing) -> None:
+        self._world, self._sampler, self._probing = world, sampler, probing
         self._watchdogs: dict[int, Watchdog] = {}
         self._notify: NotifySocket | None = None
 
@@ -56,7 +57,7 @@ class Gates:
         if child.ipc is not None:
             closed = partial(self._channel_closed, entry)
             entry.channel = Channel(child.ipc, partial(self._heard, entry, child.gen), closed)
-        self._probe(entry, child)
+        self._probing.opened(entry)
 
     def close(self, entry: Entry) -> None:
         """Stop; what it said about itself is forgotten."""
@@ -79,11 +80,6 @@ class Gates:
         if self._notify is not None:
             self._notify.close(keep_path=True)
         self._sampler.close()
-
-    # --- probes ----------------------------------------------------------------------------------------------------
-
-    def _probe(self, entry: Entry, child: Child) -> None:
-        """Ask what the spec wants asked."""
 
     # --- IPC -------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from rota.daemon.lifecycle import left_wanted, start_in_order, stop_all
 from rota.daemon.logfile import OwnLog
 from rota.daemon.meters import Meters
 from rota.daemon.perform import Effects
+from rota.daemon.probing import Probing
 from rota.daemon.recovery import open_ledger
 from rota.daemon.runbook import RunBook
 from rota.daemon.server import Server
@@ -118,10 +119,12 @@ class Daemon:
         self.exits = ExitWatch(loop, self.clock, supervisor, self.keeper)
         reapers = Reapers(os.getppid() if self.keeper.alive else None, set())
         sampler = Sampler(reapers)
-        self.gates, self.meters = Gates(world, sampler), Meters(world, sampler)
+        probing = Probing(world, reapers)
+        self.gates, self.meters = Gates(world, sampler, probing), Meters(world, sampler)
         world.sample, world.usage = self.meters.sample, self.meters.usage
         self.gates.listen(next(iter(inheritance.kept.pop(NOTIFY_KEY, [])), None))
         self.effects = Effects(world, self.exits, self.gates, reapers)
+        self.effects.listeners.append(probing.announced)
         supervisor.performer = self.effects
         for instance, spec in rows:
             supervisor.adopt(instance, spec)

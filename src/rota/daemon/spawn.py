@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import resource
+import signal as signals
 import socket
 import subprocess
 import time
@@ -101,13 +102,11 @@ def spawn(order: Order, deposit: Deposit) -> Child:
         deposit(kept_key(order.id, order.gen), pipes.to_keep())
         pid = _popen(order, pipes)
         return _watch(order, pipes, pid)
-    except OSError as error:
+    except BaseException as error:
         pipes.abandon()
         deposit(kept_key(order.id, order.gen), [])
-        raise _failure(order, error) from error
-    except RotaError:
-        pipes.abandon()
-        deposit(kept_key(order.id, order.gen), [])
+        if isinstance(error, OSError):
+            raise _failure(order, error) from error
         raise
     finally:
         pipes.close_childs()
@@ -172,7 +171,7 @@ def _popen(order: Order, pipes: _Pipes) -> int:
         pass_fds = (pipes.child_ipc.fileno(),)
         environ["NODE_CHANNEL_FD"] = str(pass_fds[0])
         environ["NODE_CHANNEL_SERIALIZATION_MODE"] = "json"
-    user, group, groups = _owner(spec, environ)
+    user, group, groups = owner_of(spec, environ)
     _, hard = ORIGINAL_NOFILE
     # The limit is inherited at the fork; ours is put back at once (single thread, so nobody sees the gap).
     resource.setrlimit(resource.RLIMIT_NOFILE, ORIGINAL_NOFILE)
@@ -198,7 +197,7 @@ def _popen(order: Order, pipes: _Pipes) -> int:
     return popen.pid
 
 
-def _owner(spec: AppSpec, environ: dict[str, str]) -> tuple[int | None, int | None, list[int] | None]:
+def owner_of(spec: AppSpec, environ: dict[str, str]) -> tuple[int | None, int | None, list[int] | None]:
     """uid, gid and groups to run as; sets HOME, USER and LOGNAME to match."""
     if not spec.uid and not spec.gid:
         return None, None, None
@@ -225,7 +224,27 @@ def _owner(spec: AppSpec, environ: dict[str, str]) -> tuple[int | None, int | No
 
 
 def _watch(order: Order, pipes: _Pipes, pid: int) -> Child:
-    pidfd = os.pidfd_open(pid)  # not yet waited for: the pid is this process, even if it has ended
+    """Raises what keeps it from being supervised as it should be; the process is ended then."""
+    try:
+        pidfd = os.pidfd_open(pid)  # not yet waited for: the pid is this process, even if it has ended
+    except OSError:
+        _undo(pid)
+        raise
+    try:
+        return _identified(order, pipes, pid, pidfd)
+    except BaseException:
+        os.close(pidfd)
+        _undo(pid)
+        raise
+
+
+def _undo(pid: int) -> None:
+    """End and reap a child of ours, with its group."""
+    os.killpg(pid, signals.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def _identified(order: Order, pipes: _Pipes, pid: int, pidfd: int) -> Child:
     stat = read_stat(pid)
     assert stat is not None
     process = Process(

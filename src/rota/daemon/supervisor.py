@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rota.daemon.entry import Entry, Waiter
 from rota.process.events import Wanted
-from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting, process_of
+from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting, Up, process_of
 from rota.process.step import step
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Supervisor:
         self._clock = clock
         self._queue: deque[tuple[int, Event]] = deque()
         self._busy = False
+        self._next_id = 0
+        self.leaving = False
+        """Set when the daemon ends: what runs is suspended, and nothing is started any more."""
         self.by_name: dict[str, dict[int, Entry]] = {}
         self.app_changed: Callable[[str], None] = lambda name: None
         """Told when instances of an app appear, go, or get another specification."""
@@ -56,6 +59,7 @@ class Supervisor:
     def adopt(self, instance: Instance, spec: AppSpec) -> Entry:
         """Take in a row of the ledger."""
         entry = self.entries[instance.id] = Entry(instance, spec)
+        self._next_id = max(self._next_id, instance.id + 1)
         self.by_name.setdefault(spec.name, {})[instance.id] = entry
         self.app_changed(spec.name)
         return entry
@@ -67,17 +71,17 @@ class Supervisor:
     def create(self, specs: Iterable[AppSpec]) -> list[Entry]:
         """New instances, stopped, in one write. One spec object per copy wanted."""
         created: list[Entry] = []
-        next_id = max(self.entries, default=-1) + 1
+        if not self.entries:
+            self._next_id = 0  # as in PM2: ids are not used again before the list is empty
         for spec in specs:
             instance = Instance(
-                id=next_id,
+                id=self._next_id,
                 app=spec.name,
                 number=self._free_number(spec.name),
                 unique_id=str(uuid.uuid4()),
                 created=self._clock.now(),
             )
             created.append(self.adopt(instance, spec))
-            next_id += 1
         self._ledger.save_many([(entry.instance, entry.spec) for entry in created])
         return created
 
@@ -110,6 +114,11 @@ class Supervisor:
         entry.instance = replace(entry.instance, restarts=0, unstable=0, delay=0.0, created=self._clock.now())
         self._ledger.save(entry.instance, entry.spec)
 
+    def correct(self, entry: Entry, instance: Instance) -> None:
+        """Adoption found more than the ledger knew."""
+        entry.instance = instance
+        self._ledger.save(instance, entry.spec)
+
     def forget(self, entry: Entry) -> None:
         """Remove the row. Called by the performer of Forget."""
         self.entries.pop(entry.id, None)
@@ -122,7 +131,12 @@ class Supervisor:
     # --- change ----------------------------------------------------------------------------------------------------
 
     def want(self, ids: Iterable[int], want: Want, why: str = "", *, fresh: bool = True) -> None:
-        """Ask for something; the answer is in the state, see `settled`."""
+        """Ask for something; the answer is in the state, see `settled`.
+
+        A daemon that is leaving starts nothing: whoever wants something up is told by the end of his connection.
+        """
+        if self.leaving and want in ("up", "restart"):
+            return
         for id in list(ids):
             self.handle(id, Wanted(want, why, fresh))
 
@@ -190,8 +204,19 @@ def has_started(entry: Entry) -> bool:
 
 
 def is_settled_up(entry: Entry) -> bool:
-    """Ready, or it is clear that it will not be at once: failed, waiting for its next try, or ended."""
-    return isinstance(entry.instance.actual, Ready | Failed | Backoff | Down)
+    """Ready, or it is clear that it will not be at once: failed, waiting for its next try, ended, or too late."""
+    actual = entry.instance.actual
+    return isinstance(actual, Ready | Failed | Backoff | Down) or is_late(entry)
+
+
+def is_late(entry: Entry) -> bool:
+    """Up, and not ready within the deadline of its probe."""
+    return isinstance(entry.instance.actual, Up) and entry.instance.actual.late
+
+
+def is_stuck(entry: Entry) -> bool:
+    """It was to go and cannot be ended. For waits until instances are gone."""
+    return isinstance(entry.instance.actual, Failed)
 
 
 def is_idle(entry: Entry) -> bool:

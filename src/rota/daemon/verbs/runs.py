@@ -86,7 +86,8 @@ async def _follow(world: World, active: Active, answer: Answer, inbox: Inbox) ->
         if ended.done():
             await asyncio.sleep(LOOK_EVERY)  # the last output is moved in the turn after the end
             _pass_on(active.output, offset, answer)
-            _verdict(active, *ended.result(), answer)
+            outcome, ending = ended.result()
+            _verdict(active, outcome, ending, answer)
     finally:
         active.listeners.remove(over)
         hung_up.cancel()

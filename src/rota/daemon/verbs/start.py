@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota.daemon.lifecycle import check_dependencies, start_in_order, wait_up
-from rota.daemon.verbs.act import restart
+from rota.daemon.supervisor import is_stuck
+from rota.daemon.verbs.act import report_failures, report_held, restart
 from rota.daemon.verbs.show import show_list
 from rota.errors import NotPermitted
 from rota.process.spec import resolved_instances
@@ -31,7 +32,7 @@ async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: 
         touched = await _from_file(world, request, answer, names)
     else:
         touched = await _scripts(world, request, answer)
-    _report(answer, touched)
+    report_failures(answer, touched, "start")
     answer.data([entry.id for entry in touched])
     show_list(world, answer)
 
@@ -48,7 +49,7 @@ async def _from_file(world: World, request: StartSpecs, answer: Answer, names: s
         for spec in new:
             if spec.wait_ready:
                 answer.warn(f"App {spec.name} has option 'wait_ready' set, waiting for app to be ready...")
-        created = await _create(world, new)
+        created = await _create(world, new, answer)
         for spec in new:
             count = sum(entry.spec is spec for entry in created)
             answer.say(f"App [{spec.name}] launched ({count} instances)")
@@ -76,7 +77,7 @@ async def _scripts(world: World, request: StartSpecs, answer: Answer) -> list[En
             continue
         plural = "instance" if spec.instances in (0, 1) else "instances"
         answer.say(f"Starting {spec.exec_path} in {spec.exec_mode}_mode ({spec.instances} {plural})")
-        touched += await _create(world, [spec])
+        touched += await _create(world, [spec], answer)
         answer.say("Done.")
     return touched
 
@@ -89,7 +90,7 @@ async def _renew(world: World, spec: AppSpec, answer: Answer, parallel: int) -> 
         world.supervisor.respec(entry, spec)
     answer.say(f"Applying action restartProcessId on app [{spec.name}](ids: {[entry.id for entry in entries]})")
     if number_changed:
-        entries = await _match_number(world, spec, entries)
+        entries = await _match_number(world, spec, entries, answer)
     for entry in entries:
         if spec.job is not None and isinstance(entry.instance.actual, Down):
             continue  # a job that does not run now takes up its new settings with the next run
@@ -98,38 +99,32 @@ async def _renew(world: World, spec: AppSpec, answer: Answer, parallel: int) -> 
     return entries
 
 
-async def _match_number(world: World, spec: AppSpec, entries: list[Entry]) -> list[Entry]:
+async def _match_number(world: World, spec: AppSpec, entries: list[Entry], answer: Answer) -> list[Entry]:
     wanted = resolved_instances(spec.instances, world.cpus)
     if wanted < len(entries):
         leaving = entries[wanted:]
         world.supervisor.want([entry.id for entry in leaving], "forget", "fewer instances in the file")
-        await world.supervisor.settled([entry.id for entry in leaving], lambda entry: False)
+        await world.supervisor.settled([entry.id for entry in leaving], is_stuck)
     elif wanted > len(entries):
-        await _launch(world, world.supervisor.create([spec] * (wanted - len(entries))))
+        await _launch(world, world.supervisor.create([spec] * (wanted - len(entries))), answer)
     return entries[:wanted]
 
 
-async def _create(world: World, specs: Sequence[AppSpec]) -> list[Entry]:
+async def _create(world: World, specs: Sequence[AppSpec], answer: Answer) -> list[Entry]:
     copies = [spec for spec in specs for _ in range(resolved_instances(spec.instances, world.cpus))]
     created = world.supervisor.create(copies)
-    await _launch(world, created)
+    await _launch(world, created, answer)
     return created
 
 
-async def _launch(world: World, created: list[Entry]) -> None:
+async def _launch(world: World, created: list[Entry], answer: Answer) -> None:
     starting = [entry for entry in created if _starts_now(entry.spec)]
-    await start_in_order(world, starting, "started by the user")
-    await wait_up(world, [entry.id for entry in starting])
+    held = await start_in_order(world, starting, "started by the user")
+    await wait_up(world, [entry.id for entry in starting if entry not in held])
+    report_held(answer, held)
 
 
 def _starts_now(spec: AppSpec) -> bool:
     if not spec.autostart:
         return False
     return spec.job is None or spec.job.run_on_start
-
-
-def _report(answer: Answer, entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        actual = entry.instance.actual
-        if isinstance(actual, Failed):
-            answer.error(f"[{entry.name}]({entry.id}) errored: {actual.reason}")
