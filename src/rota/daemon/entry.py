@@ -32,7 +32,7 @@ class Told:
     """sd_notify's STATUS=."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """One instance: its row, its spec, its process if any, and what hangs on it."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
-from rota.daemon.supervisor import has_started, is_idle, is_settled_up
+from rota.daemon.supervisor import has_started, is_idle, is_late, is_settled_up
 from rota.errors import SpecError
 from rota.process.state import Down, Failed, Ready
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from rota.daemon.entry import Entry
     from rota.daemon.world import World
     from rota.process.spec import AppSpec
+
+log = logging.getLogger("rota.supervisor")
 
 SLICE = 10
 """Spawns per turn of the loop: each one blocks it for a quarter of a millisecond or more."""
@@ -50,23 +53,29 @@ def _circle(name: str, wants: dict[str, tuple[str, ...]], path: tuple[str, ...])
     return ()
 
 
-async def start_in_order(world: World, entries: Sequence[Entry], why: str, *, fresh: bool = True) -> list[Entry]:
-    """Want these up, each once what it depends on is ready. Returns those held back because a dependency failed."""
-    free = [entry for entry in entries if not entry.spec.depends_on]
-    await _want_up(world, free, why, fresh=fresh)
-    held: list[Entry] = []
+async def start_in_order(world: World, entries: Sequence[Entry], why: str, *, fresh: bool = True) -> dict[Entry, str]:
+    """Want these up, each once what it depends on is ready. Returns those held back, with the name of what they miss."""
+    held: dict[Entry, str] = {}
     waiting = [entry for entry in entries if entry.spec.depends_on]
+    decided = {entry.id: asyncio.Event() for entry in waiting}
+    await _want_up(world, [entry for entry in entries if not entry.spec.depends_on], why, fresh=fresh)
 
     async def after_dependencies(entry: Entry) -> None:
-        if await _dependencies_ready(world, entry):
-            await _want_up(world, [entry], why, fresh=fresh)
+        needed = _needed(world, entry)
+        for other in needed:
+            if other.id in decided:
+                await decided[other.id].wait()
+        missing = await _missing(world, needed)
+        if missing:
+            held[entry] = missing
+            log.error("%s (%d) is not started: it needs %s, which is not ready", entry.name, entry.id, missing)
         else:
-            held.append(entry)
+            await _want_up(world, [entry], why, fresh=fresh)
+        decided[entry.id].set()
 
-    if waiting:
-        async with asyncio.TaskGroup() as group:
-            for entry in waiting:
-                group.create_task(after_dependencies(entry))
+    async with asyncio.TaskGroup() as group:
+        for entry in waiting:
+            group.create_task(after_dependencies(entry))
     return held
 
 
@@ -80,23 +89,29 @@ async def _want_up(world: World, entries: Sequence[Entry], why: str, *, fresh: b
             world.supervisor.want([entry.id], "up", why, fresh=fresh)
 
 
-async def _dependencies_ready(world: World, entry: Entry) -> bool:
-    supervisor = world.supervisor
-    needed = [other for other in supervisor.entries.values() if other.name in entry.spec.depends_on]
+def _needed(world: World, entry: Entry) -> list[Entry]:
+    return [other for name in entry.spec.depends_on for other in world.supervisor.named(name)]
 
-    def met(other: Entry) -> bool:
+
+async def _missing(world: World, needed: Sequence[Entry]) -> str:
+    """Wait until it is clear what became of these, which have been told to start if they are to. The name of one that is
+    not ready, "" when all are."""
+
+    def clear(other: Entry) -> bool:
         actual = other.instance.actual
-        return isinstance(actual, Ready | Failed) or (isinstance(actual, Down) and other.instance.gen > 0)
+        if isinstance(actual, Ready):
+            return other.spec.job is None
+        return isinstance(actual, Failed | Down) or is_late(other)
 
-    await supervisor.settled([other.id for other in needed], met)
-    return all(dependency_met(other) for other in needed)
+    await world.supervisor.settled([other.id for other in needed], clear)
+    return next((other.name for other in needed if not dependency_met(other)), "")
 
 
 def dependency_met(other: Entry) -> bool:
-    """A service must be ready; a job or one-off must have succeeded (or be running ready)."""
+    """A service must be ready; a job, and what is not to be restarted and has ended, must have succeeded."""
     actual = other.instance.actual
     if isinstance(actual, Ready):
-        return True
+        return other.spec.job is None
     last = other.instance.last_exit
     return isinstance(actual, Down) and last is not None and last.code == 0
 
@@ -115,6 +130,7 @@ async def wait_up(world: World, ids: Iterable[int]) -> None:
 async def stop_all(world: World, why: str) -> None:
     """End everything; what was wanted stays wanted."""
     supervisor = world.supervisor
+    supervisor.leaving = True
     supervisor.want(list(supervisor.entries), "suspend", why)
     await supervisor.settled(list(supervisor.entries), is_idle)
 

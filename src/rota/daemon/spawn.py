@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rota.daemon import identity
 from rota.daemon.proc_stat import read_stat
-from rota.errors import NotPermitted, RotaError, SpawnFailed
+from rota.errors import NotPermitted, SpawnFailed
 from rota.process.state import Process
 
 if TYPE_CHECKING:

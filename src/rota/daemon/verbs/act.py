@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from rota.daemon.lifecycle import start_in_order, wait_up
-from rota.daemon.supervisor import is_idle, is_settled_up
+from rota.daemon.supervisor import is_idle, is_late, is_settled_up
 from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
-from rota.errors import TargetNotFound
+from rota.errors import RotaError, TargetNotFound
 from rota.process.state import Failed, Ready, Stopping, Up
 from rota.render.ids import ids_text
 
@@ -76,7 +76,7 @@ async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[E
     await _perform(world, request.action, answer, entries, request.parallel)
     if request.action == "stop":
         _warn_of_cron(answer, entries)
-    _report_failures(answer, entries, request.action)
+    report_failures(answer, entries, request.action)
 
 
 def _announce(answer: Answer, action: Action, entries: Sequence[Entry], *, typed: bool) -> None:
@@ -99,9 +99,11 @@ async def _perform(world: World, action: Action, answer: Answer, entries: Sequen
     async def work(left: set[int]) -> None:
         match action:
             case "start":
-                await start(world, entries)
+                held = await start(world, entries)
                 for entry in entries:
-                    ticked(entry, left)
+                    if entry not in held:
+                        ticked(entry, left)
+                report_held(answer, held)
             case "stop":
                 _cancel_runs(world, entries, "stopped by the user")
                 world.supervisor.want([entry.id for entry in entries], "down", "stopped by the user")
@@ -131,19 +133,26 @@ async def _each(
             await work(entry)
             after(entry)
 
-    async with asyncio.TaskGroup() as group:
-        for entry in entries:
-            group.create_task(one(entry))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for entry in entries:
+                group.create_task(one(entry))
+    except* RotaError as refused:
+        raise refused.exceptions[0] from None
 
 
-async def start(world: World, entries: Sequence[Entry]) -> None:
-    """PM2's start of something known: what runs is restarted, the rest is started, in the order of dependencies."""
+async def start(world: World, entries: Sequence[Entry]) -> dict[Entry, str]:
+    """PM2's start of something known: what runs is restarted, the rest is started, in the order of dependencies.
+
+    Returns what was held back, with the name of what it misses.
+    """
     running = [entry for entry in entries if isinstance(entry.instance.actual, Ready | Up)]
     running += [entry for entry in entries if isinstance(entry.instance.actual, Stopping)]
     await _each(running, PARALLEL, lambda entry: restart(world, entry), lambda entry: None)
     idle = [entry for entry in entries if entry not in running]
-    await start_in_order(world, idle, "started by the user")
-    await wait_up(world, [entry.id for entry in idle])
+    held = await start_in_order(world, idle, "started by the user")
+    await wait_up(world, [entry.id for entry in idle if entry not in held])
+    return held
 
 
 async def restart(world: World, entry: Entry, why: str = "restarted by the user") -> None:
@@ -159,7 +168,8 @@ async def restart(world: World, entry: Entry, why: str = "restarted by the user"
     world.supervisor.want([entry.id], "restart", why)
 
     def done(entry: Entry) -> bool:
-        return (entry.instance.gen > before and is_settled_up(entry)) or isinstance(entry.instance.actual, Failed)
+        # Idle without a new process: somebody else stopped it meanwhile, and the last word counts.
+        return (entry.instance.gen > before and is_settled_up(entry)) or is_idle(entry)
 
     await world.supervisor.settled([entry.id], done)
 
@@ -201,8 +211,18 @@ def _warn_of_cron(answer: Answer, entries: Sequence[Entry]) -> None:
         answer.say("a job goes on falling due; `rota pause NAME` silences it", "info")
 
 
-def _report_failures(answer: Answer, entries: Sequence[Entry], action: Action) -> None:
+def report_failures(answer: Answer, entries: Sequence[Entry], action: Action) -> None:
+    """Say what did not come out as it was asked for."""
     for entry in entries:
         actual = entry.instance.actual
-        if isinstance(actual, Failed) and action != "delete":
+        if isinstance(actual, Failed):
             answer.error(f"[{entry.name}]({entry.id}) errored: {actual.reason}")
+        elif is_late(entry) and action != "stop":
+            told = entry.told.status or "its readiness probe has not passed"
+            answer.error(f"[{entry.name}]({entry.id}) is not ready: {told}")
+
+
+def report_held(answer: Answer, held: dict[Entry, str]) -> None:
+    """Say who was not started for want of somebody else."""
+    for entry, missing in held.items():
+        answer.error(f"[{entry.name}]({entry.id}) was not started: it needs {missing}, which is not ready")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from rota.daemon.supervisor import is_stuck
+from rota.daemon.verbs.act import report_failures
 from rota.daemon.verbs.progress import shown
 from rota.errors import RotaError
 from rota.keeper.launch import daemon_argv
@@ -43,13 +46,18 @@ async def kill(world: World, request: Kill, answer: Answer, inbox: Inbox) -> Non
     async def work(left: set[int]) -> None:
         supervisor.want([entry.id for entry in entries], "forget", "rota kill")
         await supervisor.settled(
-            [entry.id for entry in entries], lambda entry: False, lambda pending: left.intersection_update(pending)
+            [entry.id for entry in entries], is_stuck, lambda pending: left.intersection_update(pending)
         )
 
     await shown(answer, "stopping", entries, "still up", work)
-    answer.say("[v] All Applications Stopped")
+    report_failures(answer, entries, "delete")
+    if not answer.code:
+        answer.say("[v] All Applications Stopped")
     answer.say("[v] rota daemon stopped")
-    answer.done(0)
+    # From now on nobody finds this daemon: a command that comes next starts another, once the lock is free.
+    with contextlib.suppress(OSError):
+        os.unlink(world.home.socket)
+    answer.done()
     await answer.drained()
     await asyncio.sleep(0)
     world.end(0)

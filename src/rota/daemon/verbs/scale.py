@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota.daemon.lifecycle import start_in_order, wait_up
+from rota.daemon.supervisor import is_stuck
+from rota.daemon.verbs.act import report_failures, report_held
 from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
@@ -50,8 +52,10 @@ async def _up(world: World, answer: Answer, entries: list[Entry], more: int) -> 
     created = world.supervisor.create([model] * more)
     for _ in created:
         answer.say("Scaling up application")
-    await start_in_order(world, created, "scaled up")
-    await wait_up(world, [entry.id for entry in created])
+    held = await start_in_order(world, created, "scaled up")
+    await wait_up(world, [entry.id for entry in created if entry not in held])
+    report_held(answer, held)
+    report_failures(answer, created, "start")
 
 
 async def _down(world: World, answer: Answer, leaving: list[Entry]) -> None:
@@ -59,11 +63,13 @@ async def _down(world: World, answer: Answer, leaving: list[Entry]) -> None:
 
     async def work(left: set[int]) -> None:
         world.supervisor.want(ids, "forget", "scaled down")
-        await world.supervisor.settled(ids, lambda entry: False, lambda pending: left.intersection_update(pending))
+        await world.supervisor.settled(ids, is_stuck, lambda pending: left.intersection_update(pending))
 
     await shown(answer, "scaling down", leaving, "still up", work)
-    for id in ids:
-        answer.say(f"[{leaving[0].name}]({id}) ✓")
+    for entry in leaving:
+        if not is_stuck(entry):
+            answer.say(f"[{entry.name}]({entry.id}) ✓")
+    report_failures(answer, leaving, "delete")
 
 
 async def reset(world: World, request: Reset, answer: Answer, inbox: Inbox) -> None:
