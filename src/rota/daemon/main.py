@@ -34,6 +34,7 @@ from rota.daemon.succession import become_keeper, read_state, reexecute
 from rota.daemon.supervisor import Supervisor
 from rota.daemon.usage import Sampler
 from rota.daemon.verbs.table import HANDLERS
+from rota.daemon.watching import Watching
 from rota.daemon.world import World
 from rota.errors import RotaError
 from rota.home import Home
@@ -124,7 +125,9 @@ class Daemon:
         world.sample, world.usage = self.meters.sample, self.meters.usage
         self.gates.listen(next(iter(inheritance.kept.pop(NOTIFY_KEY, [])), None))
         self.effects = Effects(world, self.exits, self.gates, reapers)
-        self.effects.listeners.append(probing.announced)
+        self.watching = Watching(world)
+        world.toggle_watch = self.watching.toggle
+        self.effects.listeners += [probing.announced, self.watching.announced]
         supervisor.performer = self.effects
         for instance, spec in rows:
             supervisor.adopt(instance, spec)
@@ -138,6 +141,8 @@ class Daemon:
         report = Adoption(world, self.effects, inheritance).run()
         runbook.resume(unfinished)
         self.crontab.start()
+        for name in list(supervisor.by_name):
+            self.watching.refresh(name)
         self.keeper.watch(loop, self.exits.keeper_says, lambda: become_keeper(world, self.lock))
         self.server = Server(world, HANDLERS)
         world.end = self._end
@@ -192,6 +197,7 @@ class Daemon:
         await asyncio.sleep(0)  # what was released is let go of in the next turn
         await self.effects.finish()
         self.gates.shut()
+        self.watching.close()
         await self.server.stop()
         await self.world.runbook.close()
         self.world.ledger.close()
