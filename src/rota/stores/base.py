@@ -132,9 +132,9 @@ class RunStore(Protocol):
         """Extend the lease of every unfinished run of the worker. Returns them, with whether someone asked to cancel."""
         ...
 
-    def reap(self, now: float) -> list[RunRecord]:
-        """End every unfinished run whose lease ran out as `abandoned`, count it on its job, and return them as ended.
-        Runs without a lease (`lease_until` None) are their owner's business."""
+    def reap(self, now: float, app: str | None = None) -> list[RunRecord]:
+        """End every unfinished run (of one app when given) whose lease ran out as `abandoned`, count it on its job, and
+        return them as ended. Runs without a lease (`lease_until` None) are their owner's business."""
         ...
 
     def request(

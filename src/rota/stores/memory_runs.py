@@ -118,10 +118,11 @@ class MemoryRuns:
                 self._put(replace(record, lease_until=until))
         return {record.id: record.cancel_requested for record in mine}
 
-    def reap(self, now: float) -> list[RunRecord]:
+    def reap(self, now: float, app: str | None = None) -> list[RunRecord]:
         """See `RunStore.reap`."""
         with self._lock:
-            lapsed = [r for r in self._unfinished() if r.lease_until is not None and r.lease_until <= now]
+            mine = [run for run in self._unfinished() if app in (None, run.app)]
+            lapsed = [run for run in mine if run.lease_until is not None and run.lease_until <= now]
             ending = Ending(outcome=Outcome.ABANDONED, finished=now, error="its worker died or hung: the lease ran out")
             return [self._finish(record, ending) for record in lapsed]
 

@@ -166,14 +166,14 @@ class SqliteRuns:
             ).fetchall()
         return {int(row[0]): bool(row[1]) for row in rows}
 
-    def reap(self, now: float) -> list[RunRecord]:
+    def reap(self, now: float, app: str | None = None) -> list[RunRecord]:
         """See `RunStore.reap`."""
-        lapsed = "state <> 'finished' AND lease_until <= ?"
-        if not self._db.read(f"SELECT 1 FROM runs WHERE {lapsed} LIMIT 1", (now,)):
+        lapsed = "state <> 'finished' AND lease_until <= ?1 AND (?2 IS NULL OR app = ?2)"
+        if not self._db.read(f"SELECT 1 FROM runs WHERE {lapsed} LIMIT 1", (now, app)):
             return []
         ending = Ending(outcome=Outcome.ABANDONED, finished=now, error="its worker died or hung: the lease ran out")
         with self._db.write() as connection:
-            found = connection.execute(f"SELECT id, fence FROM runs WHERE {lapsed}", (now,)).fetchall()
+            found = connection.execute(f"SELECT id, fence FROM runs WHERE {lapsed}", (now, app)).fetchall()
             for run, fence in found:
                 _finish(connection, run, fence, ending)
             reaped = [

@@ -7,23 +7,26 @@ import contextlib
 import threading
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rota.errors import RotaError, SpecError, Timeout
 from rota.schedule import surroundings
 from rota.schedule.budgets.grant import Grant, Reservation
-from rota.schedule.budgets.line import Line, Place, line_of
+from rota.schedule.budgets.line import Line, line_of
+from rota.schedule.budgets.turn import Turn
 from rota.stores.memory import MemoryStore
 from rota.stores.opening import open_store
 from rota.timing.duration import format_duration, parse_duration
 from rota.timing.meter import BudgetRule
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from rota.clock import Clock
     from rota.stores.base import Store
     from rota.stores.memory_budgets import Desk
+    from rota.stores.records import Ticket
 
 
 class BudgetExceeded(RotaError):
@@ -102,8 +105,8 @@ class Budget:
         self._bind()
         limit = None if timeout is None else parse_duration(timeout)
         if asyncio._get_running_loop() is None:
-            return Grant(self._take_blocking(n, limit))
-        return Grant(pending=self._take_async(n, limit))
+            return self._take_blocking(n, limit)
+        return Grant(self, n, pending=self._take_async(n, limit))
 
     def reserve(self, n: float = 1.0) -> Reservation:
         """Take `n` tokens now or in future, behind everyone who waits, and learn when: `reservation.wait` seconds.
@@ -114,7 +117,7 @@ class Budget:
         store = self._bind()
         ticket = store.budget_reserve(self.rule, n, self._now())
         if ticket.wait == float("inf"):
-            raise self._too_much(n)
+            raise self.too_much(n)
         return Reservation(self, ticket, n)
 
     def penalize(self, until: datetime | float | None = None, *, retry_after: str | float | None = None) -> None:
@@ -184,13 +187,14 @@ class Budget:
         store = surroundings.simulated_store() or self._given_store or surroundings.default_store()
         clock = self._clock()
         # Shared budgets count wall time, the only clock that processes and machines have in common.
-        self._now = clock.now if store.shared or surroundings.simulated_store() else clock.monotonic
+        self._now = clock.now if store.shared else clock.monotonic
         self._line = line_of(store, self.name)
         self._desk = store.budget_desk(self.rule) if isinstance(store, MemoryStore) else None
         self._store = store
         return store
 
-    def _unreserve(self, ticket: Any, cost: float) -> None:
+    def unreserve(self, ticket: Ticket, cost: float) -> None:
+        """Give back what was reserved or taken and not used."""
         self._bind().budget_unreserve(self.rule, ticket, cost, self._now())
         self._the_line().nudge()
 
@@ -198,59 +202,66 @@ class Budget:
         assert self._line is not None, "_bind sets the line"
         return self._line
 
-    def _take_blocking(self, n: float, timeout: float | None) -> float:
-        line, began = self._the_line(), self._now()
-        event = threading.Event()
-        place = Place(self.rule, n, event.set)
-        try:
-            if line.join(place, began):
-                return 0.0
-            while True:
-                event.clear()
-                if line.first(place) and line.ask(place, self._now()):
-                    return self._now() - began
-                pause = self._pause(place, began, timeout, line.first(place))
-                if surroundings.simulated_store() is None:
-                    event.wait(pause)
-                else:
-                    surroundings.jump(pause or 0.0)
-        finally:
-            line.leave(place)
+    def turn(self, n: float, wake: Callable[[], None]) -> Turn:
+        """A place to be taken in line, for the scheduler, which never blocks."""
+        self._bind()
+        return Turn(self._the_line(), self.rule, n, wake)
 
-    async def _take_async(self, n: float, limit: float | None) -> float:
-        line, began = self._the_line(), self._now()
-        loop, event = asyncio.get_running_loop(), asyncio.Event()
-        place = Place(self.rule, n, lambda: _wake(loop, event))
+    def now(self) -> float:
+        """The time its turns are asked with."""
+        self._bind()
+        return self._now()
+
+    def _take_blocking(self, n: float, limit: float | None) -> Grant:
+        event = threading.Event()
+        turn, began = self.turn(n, event.set), self._now()
         try:
-            if await line.off_loop(line.join, place, began):
-                return 0.0
             while True:
                 event.clear()
-                if line.first(place) and await line.off_loop(line.ask, place, self._now()):
-                    return self._now() - began
-                pause = self._pause(place, began, limit, line.first(place))
+                now = self._now()
+                wait = turn.step(now)
+                if wait == 0.0:
+                    return Grant(self, n, now, now - began)
+                pause = self._pause(turn, n, wait, None if limit is None else began + limit - self._now())
+                if surroundings.simulated_store() is None:
+                    event.wait(None if pause == float("inf") else pause)
+                else:
+                    surroundings.jump(pause)
+        finally:
+            turn.leave()
+
+    async def _take_async(self, n: float, limit: float | None) -> Grant:
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        turn, began = self.turn(n, lambda: _wake(loop, event)), self._now()
+        line = self._the_line()
+        try:
+            while True:
+                event.clear()
+                now = self._now()
+                wait = await line.off_loop(turn.step, now)
+                if wait == 0.0:
+                    return Grant(self, n, now, now - began)
+                pause = self._pause(turn, n, wait, None if limit is None else began + limit - self._now())
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
+                    async with asyncio.timeout(None if pause == float("inf") else pause):
                         await event.wait()
         finally:
             # Not awaited: a task that is being cancelled must not be held up. One short statement.
-            line.leave(place)
+            turn.leave()
 
-    def _pause(self, place: Place, began: float, timeout: float | None, first: bool) -> float | None:
-        """How long to sleep: until asked again, woken, or out of time."""
-        if place.wait == float("inf"):
-            raise self._too_much(place.cost)
-        if timeout is None:
-            return place.wait if first else None
-        left = began + timeout - self._now()
-        if left <= 0 or (first and place.wait > left and place.wait > 0.5):
-            limit = format_duration(timeout)
-            raise Timeout(
-                f"budget {self.name} has no {place.cost:g} tokens within {limit}", "wait longer or ask for less"
-            )
-        return min(left, place.wait) if first else left
+    def _pause(self, turn: Turn, n: float, wait: float, left: float | None) -> float:
+        """How long to sleep until asked again or out of time."""
+        if turn.hopeless:
+            raise self.too_much(n)
+        if left is None:
+            return wait
+        # Half a second of doubt: an estimate may be late by a poll, and a place ahead may be given up.
+        if left <= 0 or turn.least > left + 0.5:
+            raise Timeout(f"budget {self.name} has no {n:g} tokens in time", "wait longer, or ask for less")
+        return min(left, wait)
 
-    def _too_much(self, n: float) -> BudgetExceeded:
+    def too_much(self, n: float) -> BudgetExceeded:
+        """The error for asking more than can ever be there."""
         return BudgetExceeded(f"budget {self.name} never holds {n:g} tokens at once", f"it holds {self.capacity:g}")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota.stores.records import Ticket
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
     from typing import Any
 
     from rota.schedule.budgets.budget import Budget
-    from rota.stores.records import Ticket
 
 
 class Grant:
@@ -18,17 +19,35 @@ class Grant:
     `waited` is how long it took, in seconds.
     """
 
-    __slots__ = ("_pending", "waited")
+    __slots__ = ("_at", "_budget", "_cost", "_pending", "waited")
 
-    def __init__(self, waited: float = 0.0, pending: Coroutine[Any, Any, float] | None = None) -> None:
-        self.waited = waited
+    def __init__(
+        self,
+        budget: Budget,
+        cost: float,
+        at: float = 0.0,
+        waited: float = 0.0,
+        pending: Coroutine[Any, Any, Grant] | None = None,
+    ) -> None:
+        self._budget, self._cost, self._at = budget, cost, at
         self._pending = pending
+        self.waited = waited
 
     def __await__(self) -> Generator[Any, None, Grant]:
         if self._pending is not None:
             pending, self._pending = self._pending, None
-            self.waited = yield from pending.__await__()
+            granted = yield from pending.__await__()
+            self._at, self.waited = granted._at, granted.waited
         return self
+
+    def give_back(self) -> bool:
+        """Return the tokens: they were not used after all. False when that was done before."""
+        if not self:
+            return False
+        cost, self._cost = self._cost, 0.0
+        if cost:
+            self._budget.unreserve(Ticket(0, 0.0, self._at), cost)
+        return cost > 0
 
     def __bool__(self) -> bool:
         if self._pending is not None:
@@ -54,7 +73,7 @@ class Reservation:
         ticket, self._ticket = self._ticket, None
         if ticket is None:
             return False
-        self._budget._unreserve(ticket, self._cost)
+        self._budget.unreserve(ticket, self._cost)
         return True
 
     def __repr__(self) -> str:

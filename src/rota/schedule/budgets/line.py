@@ -81,9 +81,12 @@ class Line:
         if ticket.wait == 0.0:
             self._step_out(place)
             return True
-        if self._store.shared:
-            place.wait = min(place.wait, POLL)
         return False
+
+    @property
+    def longest_pause(self) -> float:
+        """Seconds after which the first asks again in any case."""
+        return POLL if self._store.shared else float("inf")
 
     def leave(self, place: Place) -> None:
         """Give up the place, served or not."""
@@ -97,15 +100,15 @@ class Line:
         if first is not None:
             first.wake()
 
-    async def off_loop(self, call: Callable[[Place, float], T], place: Place, now: float) -> T:
+    async def off_loop(self, call: Callable[[float], T], now: float) -> T:
         """Call where waiting for another process's write stops no event loop: in one thread, which keeps the order."""
         if not self._store.shared:
-            return call(place, now)
+            return call(now)
         if self._hop is None:
             from concurrent.futures import ThreadPoolExecutor
 
             self._hop = ThreadPoolExecutor(1, thread_name_prefix="rota-budget")
-        return await asyncio.get_running_loop().run_in_executor(self._hop, call, place, now)
+        return await asyncio.get_running_loop().run_in_executor(self._hop, call, now)
 
     def forked(self) -> None:
         """Called in a child of fork: nobody stands in line here, and the threads stayed behind."""
