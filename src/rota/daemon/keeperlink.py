@@ -66,6 +66,8 @@ class KeeperLink:
                 case ["EXIT", pid, start, status]:
                     inheritance.exits[int(pid), int(start)] = int(status)
                 case ["SYNC"]:
+                    # From now on never wait for the keeper: it may just be waiting for us.
+                    link.setblocking(False)
                     return inheritance
                 case []:
                     self._socket = None
@@ -84,6 +86,8 @@ class KeeperLink:
         if self._socket is not None:
             self._socket.setblocking(False)
             loop.add_reader(self._socket.fileno(), self._readable)
+            if self._queue:
+                loop.add_writer(self._socket.fileno(), self._writable)
 
     def deposit(self, key: str, fds: list[int]) -> None:
         """Give descriptors (they stay ours too); an empty list takes the key back."""
@@ -104,6 +108,12 @@ class KeeperLink:
     def fileno(self) -> int:
         """The socket, for handing over in a re-execution."""
         return self._socket.fileno() if self._socket is not None else -1
+
+    def empty_queue(self) -> None:
+        """Wait until the keeper has taken everything; before this process is executed over."""
+        if self._socket is not None and self._queue:
+            self._socket.setblocking(True)
+            self._writable()
 
     def close(self) -> None:
         if self._socket is not None:

@@ -99,6 +99,7 @@ class Daemon:
     async def run(self, inheritance: Inheritance, listener: socket.socket | None) -> int:
         """Everything, from adoption to the last byte."""
         loop = asyncio.get_running_loop()
+        self._take_signals(loop)
         ledger, rows = open_ledger(self.home, self.clock)
         supervisor = Supervisor(ledger, self.clock)
         pump = LogPump(loop, self.files)
@@ -155,12 +156,18 @@ class Daemon:
         )
         return await self._serve()
 
-    async def _serve(self) -> int:
-        self._ending: asyncio.Future[int] = self.world.loop.create_future()
+    def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Before any app is started, which would inherit what is blocked: the keeper, or the daemon that executed this
+        one, let them wait until now."""
+        self._ending: asyncio.Future[int] = loop.create_future()
         for number in (signals.SIGTERM, signals.SIGINT, signals.SIGQUIT):
-            self.world.loop.add_signal_handler(number, self._end, 0)
-        self.world.loop.add_signal_handler(signals.SIGUSR2, self.files.reopen)
-        self.world.loop.add_signal_handler(signals.SIGHUP, lambda: None)
+            loop.add_signal_handler(number, self._end, 0)
+        loop.add_signal_handler(signals.SIGUSR2, self.files.reopen)
+        for number in (signals.SIGHUP, signals.SIGUSR1):
+            loop.add_signal_handler(number, lambda: None)
+        signals.pthread_sigmask(signals.SIG_SETMASK, ())
+
+    async def _serve(self) -> int:
         work = (self._housekeeping(), self._bring_back(), self.meters.watch())
         background = [self.world.loop.create_task(task) for task in work]
         try:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+import signal as signals
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from rota.daemon.world import World
 
 log = logging.getLogger("rota.keeper")
+
+_ORDERS = {signals.SIGTERM, signals.SIGINT, signals.SIGQUIT, signals.SIGHUP, signals.SIGUSR1, signals.SIGUSR2}
+"""What may be sent to rota at any time, a moment without handlers included."""
 
 
 class State(msgspec.Struct, frozen=True):
@@ -58,6 +63,7 @@ def reexecute(world: World, lock_fd: int, server: Server) -> None:
             os.set_inheritable(fd, True)
     argv = daemon_argv(world.home)
     environ = {**os.environ, STATE_FD: str(memory), LOCK_FD: str(lock_fd)}
+    _before_exec(world)
     os.execve(argv[0], argv, environ)  # noqa: S606 - no shell, and that is the point
 
 
@@ -74,8 +80,17 @@ def read_state(fd: int | None) -> State | None:
     return state
 
 
+def _before_exec(world: World) -> None:
+    """Signals wait for the successor's handlers, and its apps shall have the limits the user had, not our own."""
+    world.keeper.empty_queue()
+    signals.pthread_sigmask(signals.SIG_SETMASK, _ORDERS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, spawn.ORIGINAL_NOFILE)
+
+
 def become_keeper(world: World, lock_fd: int) -> None:
-    """Execute the keeper over this process. Does not return."""
+    """Execute the keeper over this process. Does not return, unless rota is ending anyway."""
+    if world.supervisor.leaving:
+        return
     log.error("the keeper died; taking its place")
     world.ledger.flush()
     inherited = [item for entry in world.supervisor.entries.values() if (item := _kept(world, entry.id))]
@@ -84,6 +99,7 @@ def become_keeper(world: World, lock_fd: int) -> None:
         inherited.append(f"{NOTIFY_KEY}:{world.notify_fd}")
     os.set_inheritable(lock_fd, True)
     argv = keeper_argv(world.home, lock_fd, inherited)
+    _before_exec(world)
     os.execv(argv[0], argv)  # noqa: S606 - no shell, and that is the point
 
 

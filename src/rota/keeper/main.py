@@ -11,6 +11,7 @@ import array
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import sys
@@ -19,9 +20,12 @@ from _socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, s
 
 PR_SET_CHILD_SUBREAPER = 36
 PERMANENT = 100
-STABLE = 5.0  # a daemon that lived this long, seconds, is started again at once
+STABLE = 1.0  # a daemon that lived this long, seconds, is started again at once
 BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+FORWARDED = (*ENDING, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+TRIES = 3  # daemons that are asked to end in order, before the keeper ends without one
+NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 class Keeper:
@@ -33,23 +37,38 @@ class Keeper:
         self.daemon, self.started, self.failures = 0, 0.0, 0
         self.link: socket | None = None
         self.bye: int | None = None
+        self.asked, self.tries = 0, 0
 
     def start_daemon(self) -> None:
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
-        environ = {**os.environ, "ROTA_KEEPER_FD": str(theirs.fileno()), "ROTA_LOCK_FD": str(self.lock_fd)}
-        os.set_inheritable(theirs.fileno(), True)
-        os.set_inheritable(self.lock_fd, True)
-        default = [s for s in (*FORWARDED, signal.SIGCHLD, signal.SIGPIPE)]
-        self.daemon = os.posix_spawn(self.argv[0], self.argv, environ, setsigdef=default, setsigmask=())
         self.started = time.monotonic()
-        theirs.close()
+        try:
+            ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+            self.daemon = self.spawn(theirs.fileno())
+            theirs.close()
+        except OSError as error:  # no memory; or no program, while it is being installed anew
+            self.failures += 1
+            say(f"the daemon cannot be started: {error.strerror}; trying again")
+            return
         self.link = ours
-        ours.setblocking(True)
+        if self.asked:
+            os.kill(self.daemon, self.asked)
         for key, fds in self.kept.items():
             self.tell(f"FD {key}", fds)
         for (pid, start), status in self.exits.items():
             self.tell(f"EXIT {pid} {start} {status}")
         self.tell("SYNC")
+
+    def spawn(self, link: int) -> int:
+        """The daemon begins with forwarded signals blocked, and takes them when it can obey them: none is lost."""
+        environ = {**os.environ, "ROTA_KEEPER_FD": str(link), "ROTA_LOCK_FD": str(self.lock_fd)}
+        for fd in (link, self.lock_fd):
+            os.set_inheritable(fd, True)
+        default = [*FORWARDED, signal.SIGCHLD, signal.SIGPIPE]
+        resource.setrlimit(resource.RLIMIT_NOFILE, NOFILE)
+        try:
+            return os.posix_spawn(self.argv[0], self.argv, environ, setsigdef=default, setsigmask=FORWARDED)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (NOFILE[1], NOFILE[1]))
 
     def tell(self, text: str, fds: list[int] | None = None) -> None:
         rights = [(SOL_SOCKET, SCM_RIGHTS, array.array("i", fds))] if fds else []
@@ -77,14 +96,13 @@ class Keeper:
     def daemon_ended(self, status: int) -> None:
         self.daemon = 0
         self.listen()  # its last words may still lie in the socket
-        if self.link is not None:
-            self.link.close()
-            self.link = None
+        self.hang_up()
         code = os.waitstatus_to_exitcode(status)
         if self.bye is not None:
             raise SystemExit(self.bye)
-        if code == PERMANENT and not self.kept:
-            raise SystemExit(code)
+        self.tries += bool(self.asked)
+        if (code == PERMANENT and not self.kept) or self.tries >= TRIES:
+            raise SystemExit(code if code >= 0 else 1)
         stable = time.monotonic() - self.started >= STABLE
         self.failures = 0 if stable else self.failures + 1
         say(f"the daemon ended ({'exit code' if code >= 0 else 'signal'} {abs(code)}); starting it again")
@@ -102,8 +120,14 @@ class Keeper:
             for _, _, rights in ancillary:
                 fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
             if not data:
+                self.hang_up()
                 return
             self.obey(data.decode("ascii", "replace").split(), list(fds))
+
+    def hang_up(self) -> None:
+        if self.link is not None:
+            self.link.close()
+            self.link = None
 
     def obey(self, words: list[str], fds: list[int]) -> None:
         match words:
@@ -124,14 +148,12 @@ class Keeper:
             os.close(fd)
 
     def run(self, wake: int) -> None:
+        self.reap()  # what died before there was a handler
         while True:
-            wait = None
-            if not self.daemon:
-                pause = 0.0 if self.failures == 0 else BACKOFF[min(self.failures, len(BACKOFF)) - 1]
-                wait = max(0.0, self.started + pause - time.monotonic())
-                if wait == 0.0:
-                    self.start_daemon()
-                    wait = None
+            wait = self.time_to_start()
+            if wait == 0.0:
+                self.start_daemon()
+                continue
             poll = select.poll()
             poll.register(wake, select.POLLIN)
             if self.link is not None:
@@ -141,24 +163,43 @@ class Keeper:
             self.listen()
             self.reap()
 
+    def time_to_start(self) -> float | None:
+        """Seconds until the daemon is to be started; None while it runs."""
+        if self.daemon:
+            return None
+        pause = BACKOFF[min(self.failures, len(BACKOFF)) - 1] if self.failures else 0.0
+        return max(0.0, self.started + pause - time.monotonic())
+
     def signalled(self, numbers: bytes) -> None:
+        """Pass it on. Who asks us to end while no daemon runs has one started that ends everything in order."""
         for number in set(numbers) - {signal.SIGCHLD}:
+            self.asked = number if number in ENDING else self.asked
             if self.daemon:
                 os.kill(self.daemon, number)
-            elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-                raise SystemExit(0)
 
 
 def start_ticks(pid: int) -> int:
-    """Start time of a process not yet reaped, clock ticks since boot."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[19])
+    """Start time of a process not yet reaped, clock ticks since boot; 0 where /proc does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return 0
 
 
 def say(text: str) -> None:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
     with contextlib.suppress(OSError):
         os.write(2, f"{stamp}: rota keeper: {text}\n".encode())
+
+
+def write_pid(path: str) -> None:
+    """A full disk is no reason to have no keeper: people read the file, rota does not."""
+    with contextlib.suppress(OSError):
+        temporary = f"{path}.{os.getpid()}"
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(f"{os.getpid()}\n")
+        os.replace(temporary, path)
 
 
 def main(arguments: list[str]) -> None:
@@ -171,15 +212,14 @@ def main(arguments: list[str]) -> None:
         for fd in kept[key]:
             os.set_inheritable(fd, False)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (NOFILE[1], NOFILE[1]))
     receive, send = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(send, warn_on_full_buffer=False)
     for number in (*FORWARDED, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a daemon that takes our place begins with them blocked
     os.chdir("/")
-    temporary = f"{pidfile}.{os.getpid()}"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(f"{os.getpid()}\n")
-    os.replace(temporary, pidfile)
+    write_pid(pidfile)
     keeper = Keeper(int(lock_fd), kept, argv)
     try:
         keeper.run(receive)
