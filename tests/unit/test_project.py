@@ -30,7 +30,6 @@ CLOCK_READERS = {
     "clock.py": "the clock",
     "cli/": "a command lives in a person's present and is gone before another clock could be wanted",
     "client/autostart.py": "the same: waits for a daemon's socket, outside any loop",
-    "keeper/main.py": "standard library only: rota's clock cannot be imported there",
     "daemon/spawn.py": "stamps a process at the instant of its spawn",
     "daemon/verbs/progress.py": "how long a person has been waiting",
     "daemon/verbs/runs.py": "the same: a follower's pace, decides nothing",
@@ -243,6 +242,6 @@ def test_documents_speak_of_verbs_that_exist() -> None:
         (name(document), verb)
         for document in documents()
         for block in re.findall(r"```.*?```|`[^`\n]+`", document.read_text("utf-8"), re.DOTALL)
-        for verb in re.findall(r"(?m)(?:^|`|&& |; |\$ )rota (?:-s )?([a-zA-Z]\w*)", block)
+        for verb in re.findall(r"(?m)(?:^|`|&& |; |\$ )rota (?:-s )?([a-z]\w*)", block)
     }
     assert {(document, verb) for document, verb in spoken if verb not in BY_NAME} == set()
