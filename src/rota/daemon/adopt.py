@@ -13,11 +13,15 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rota.daemon import exits, identity, spawn
-from rota.daemon.descent import every_process, has_entry
+from rota.daemon.descent import environment_of, every_process
 from rota.daemon.streams import reopen_fifo
 from rota.process import environ, events
-from rota.process.state import Backoff, Exit, Process, Starting, Stopping, process_of
+from rota.process.spec import is_gated
+from rota.process.state import Backoff, Exit, Process, Starting, Stopping, Up, mark_of, process_of
+from rota.process.step import ready_limit
 
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from rota.daemon.world import World
 
 log = logging.getLogger("rota.adopt")
+
+BOOT = "boot_id"
+"""Setting: the boot of the machine in which the ledger was last opened."""
 
 
 @dataclass(slots=True)
@@ -40,41 +47,99 @@ class Report:
 
 @dataclass(slots=True)
 class Adoption:
-    """One pass over the ledger's rows. `feed` is called by main once everything is wired."""
+    """One pass over the ledger's rows. `run` is called by main once everything is wired."""
 
     world: World
     effects: Effects
     inheritance: Inheritance
     report: Report = field(default_factory=Report)
     pending: list[tuple[int, events.Event]] = field(default_factory=list)
-    _strays: dict[tuple[int, int], int] | None = None
+    _leaders: dict[tuple[int, int], int] | None = None
 
     def run(self) -> Report:
         """Take in every process that still lives, then report every death and unfinished step."""
-        for entry in list(self.world.supervisor.entries.values()):
-            self._one(entry)
-        self._leftover_descriptors()
+        entries = self.world.supervisor.everybody()
+        if self._rebooted(entries):
+            self.report.rebooted = len(entries)
+            self.pending = [(entry.id, events.Rebooted(self.world.clock.now())) for entry in entries]
+        else:
+            traces = self._traces()
+            for entry in entries:
+                self._one(entry, traces.get(mark_of(entry.instance), set()))
+        self._leftovers()
         self._leftover_exits()
         for id, event in self.pending:
             self.world.supervisor.handle(id, event)
         return self.report
 
-    def _one(self, entry: Entry) -> None:
-        actual = entry.instance.actual
+    def _rebooted(self, entries: list[Entry]) -> bool:
+        """Whether the machine was restarted since the ledger was written."""
+        boot, ledger = identity.boot_id(), self.world.ledger
+        processes = [process for entry in entries if (process := process_of(entry.instance.actual)) is not None]
+        noted = ledger.setting(BOOT)
+        if noted != boot:
+            ledger.set_setting(BOOT, boot)
+        return noted not in ("", boot) or any(process.boot_id != boot for process in processes)
+
+    def _traces(self) -> dict[int, set[int]]:
+        """Generations that had a process, by instance, as the FIFOs and the keeper tell it: they know of processes that a
+        ledger on a full disk, or one rebuilt from its second copy, does not."""
+        found: dict[int, set[int]] = {}
+        for key in (*self.inheritance.kept, *spawn.fifo_keys(self.world.run_dir)):
+            id, _, gen = key.partition(".")
+            if id.isdecimal() and gen.isdecimal():
+                found.setdefault(int(id), set()).add(int(gen))
+        return found
+
+    def _one(self, entry: Entry, traces: set[int]) -> None:
+        known = entry.instance.gen
+        newer = [gen for gen in traces if gen > known] if not isinstance(entry.instance.actual, Starting) else []
+        for gen in sorted(newer, reverse=True):
+            process = self._leader(mark_of(entry.instance), gen)
+            if process is not None:
+                log.warning("%s (%d): runs in a generation the ledger does not know", entry.name, entry.id)
+                starting = Starting(gen, process.started)
+                instance = replace(entry.instance, gen=gen, desired="up", actual=starting, started=process.started)
+                self.world.supervisor.correct(entry, instance)
+                break
+        if newer and entry.instance.gen == known:
+            # It had processes that have ended; their names must not be used again.
+            self.world.supervisor.correct(entry, replace(entry.instance, gen=max(newer)))
+            if process_of(entry.instance.actual) is not None:
+                self._ended_unseen(entry, known)
+                return
+        self._resume(entry)
+
+    def _ended_unseen(self, entry: Entry, gen: int) -> None:
+        """The process the ledger knows was followed by others, and the last of these has ended, too: the policy decides."""
+        process = process_of(entry.instance.actual)
+        assert process is not None
+        instance = entry.instance
+        actual = replace(instance.actual, gen=instance.gen)
+        self.world.supervisor.correct(entry, replace(instance, actual=actual))
+        self.report.unknown += 1
+        self.pending.append((entry.id, events.Exited(instance.gen, Exit(self.world.clock.now(), known=False), 0.0)))
+
+    def _resume(self, entry: Entry) -> None:
+        actual, gen = entry.instance.actual, entry.instance.gen
         process = process_of(actual)
+        now = self.world.clock.now()
         match actual:
-            case Starting(gen=gen):
-                process = self._find_stray(entry.id, gen)
+            case Starting():
+                process = self._leader(mark_of(entry.instance), gen)
                 if process is None:
-                    self._never_started(entry, gen)
+                    self.pending.append((entry.id, events.NeverSpawned(gen)))
                     return
                 log.info("%s (%d): found the process of a start that was cut short", entry.name, entry.id)
-                gated = entry.spec.wait_ready or entry.spec.ready is not None
+                gated = is_gated(entry.spec)
                 self.pending.append((entry.id, events.Spawned(gen, process, gated)))
             case Backoff(until=until):
-                delay = max(0.0, until - self.world.clock.now())
-                self.effects.resume_timer(entry, "backoff", delay)
+                self.effects.resume_timer(entry, "backoff", max(0.0, until - now))
+            case Up(since=since, late=False):
+                self.effects.resume_timer(entry, "ready", max(0.0, since + ready_limit(entry.spec) - now))
             case Stopping(process=None):
+                if actual.root is not None:
+                    self.effects.take_dead(entry, self._dead(mark_of(entry.instance), gen, actual.root, None))
                 self.effects.resume_sweep(entry)
             case Stopping():
                 self.effects.resume_timer(entry, "kill", max(entry.spec.stop.kill_timeout, 0.0))
@@ -88,20 +153,23 @@ class Adoption:
         gen = entry.instance.gen
         if pidfd is not None and not identity.ended(pidfd):
             self.report.running += 1
-            self.effects.take(entry, self._child(entry.id, gen, process, pidfd), adopted=True)
+            self.effects.take(entry, self._child(mark_of(entry.instance), gen, process, pidfd), adopted=True)
             return
         exit = self._exit_of(process, pidfd)
-        fds = self._streams(entry.id, gen)
-        if pidfd is None:
-            pidfd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)  # stands in for a process nobody can address
-        child = spawn.Child(gen, process, pidfd, False, exits.began(process.start_ticks), fds)
-        self.effects.take_dead(entry, child)
+        self.effects.take_dead(entry, self._dead(mark_of(entry.instance), gen, process, pidfd))
         lasted = max(0.0, exit.at - process.started) if process.started else 0.0
         self.pending.append((entry.id, events.Exited(gen, exit, lasted)))
 
+    def _dead(self, id: int, gen: int, process: Process, pidfd: int | None) -> spawn.Child:
+        if pidfd is None:
+            pidfd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)  # stands in for a process nobody can address
+        return spawn.Child(
+            gen, process, pidfd, False, exits.began(process.start_ticks), self._streams(id, gen), key=id
+        )
+
     def _child(self, id: int, gen: int, process: Process, pidfd: int) -> spawn.Child:
         own = is_our_child(pidfd)
-        child = spawn.Child(gen, process, pidfd, own, exits.began(process.start_ticks), self._streams(id, gen))
+        child = spawn.Child(gen, process, pidfd, own, exits.began(process.start_ticks), self._streams(id, gen), key=id)
         kept = self.inheritance.kept.get(spawn.kept_key(id, gen), [])
         ipc = self.inheritance.ipc.get(spawn.kept_key(id, gen))
         if ipc is None and len(kept) > spawn.KEPT_IPC:
@@ -124,9 +192,6 @@ class Adoption:
 
     def _exit_of(self, process: Process, pidfd: int | None) -> Exit:
         now = self.world.clock.now()
-        if process.boot_id != identity.boot_id():
-            self.report.rebooted += 1
-            return Exit(at=now, known=False)
         status = self.inheritance.exits.get((process.pid, process.start_ticks))
         if status is None and pidfd is not None:
             status = identity.exit_of_stranger(process, pidfd)
@@ -136,31 +201,51 @@ class Adoption:
         self.report.ended += 1
         return identity.exit_from_status(status, now)
 
-    def _never_started(self, entry: Entry, gen: int) -> None:
-        reason = "rota ended in the middle of starting it"
-        self.pending.append((entry.id, events.SpawnFailed(gen, reason, temporary=True)))
+    def _leader(self, id: int, gen: int) -> Process | None:
+        """The running main process of a generation: the first session leader that carries its marker."""
+        if self._leaders is None:
+            self._leaders = self._find_leaders()
+        pid = self._leaders.get((id, gen))
+        opened = identity.open_process(pid) if pid is not None else None
+        if opened is None:
+            return None
+        os.close(opened[0])
+        return opened[1]
 
-    def _find_stray(self, id: int, gen: int) -> Process | None:
-        """The session leader that carries this generation's marker."""
-        entry = f"{environ.MARKER}={environ.marker(self.world.home_id, id, gen)}".encode()
+    def _find_leaders(self) -> dict[tuple[int, int], int]:
+        prefix = f"{environ.MARKER}={self.world.home_id}:".encode()
+        found: dict[tuple[int, int], tuple[int, int]] = {}
         for pid, stat in every_process():
-            if stat.session == pid and has_entry(pid, entry):
-                opened = identity.open_process(pid)
-                if opened is not None:
-                    os.close(opened[0])
-                    return opened[1]
-        return None
+            if stat.session != pid or stat.ended:
+                continue
+            for item in environment_of(pid):
+                if item.startswith(prefix):
+                    id, _, gen = item[len(prefix) :].decode("ascii", "replace").partition(":")
+                    if id.isdecimal() and gen.isdecimal():
+                        key = (int(id), int(gen))
+                        # Descendants may lead sessions of their own; the main process is older.
+                        found[key] = min(found.get(key, (stat.start_ticks, pid)), (stat.start_ticks, pid))
+        return {key: pid for key, (_, pid) in found.items()}
 
-    def _leftover_descriptors(self) -> None:
-        """Descriptors of generations that are over: what they still hold goes to the log, then they are given back."""
-        for key, fds in self.inheritance.kept.items():
+    def _leftovers(self) -> None:
+        """Descriptors and FIFOs of generations that are over: what they still hold goes to the log, then they go."""
+        supervisor = self.world.supervisor
+        by_mark = {mark_of(entry.instance): entry for entry in supervisor.everybody()}
+        for key in {*self.inheritance.kept, *spawn.fifo_keys(self.world.run_dir)}:
             id, _, gen = key.partition(".")
-            entry = self.world.supervisor.entries.get(int(id)) if id.isdigit() and gen.isdigit() else None
-            if entry is not None and (entry.child is None or entry.child.gen != int(gen)):
+            if not (id.isdecimal() and gen.isdecimal()):
+                continue
+            entry = by_mark.get(int(id)) or supervisor.entries.get(int(id))
+            if entry is not None and entry.child is not None and entry.child.gen == int(gen):
+                continue
+            if entry is None and self._leader(int(id), int(gen)) is not None:
+                log.error("a process of instance %s runs that no ledger knows (see ROTA_INSTANCE); left alone", id)
+                continue
+            if entry is not None:
                 self.world.streams.open(entry.id, entry.spec, self._streams(entry.id, int(gen)), adopted=True).close()
-                spawn.remove_fifos(self.world.run_dir, entry.id, int(gen))
-            if entry is None or entry.child is None or entry.child.gen != int(gen):
-                self.world.keeper.deposit(key, [])
+            spawn.remove_fifos(self.world.run_dir, int(id), int(gen))
+            self.world.keeper.deposit(key, [])
+        for fds in self.inheritance.kept.values():
             for fd in fds:
                 os.close(fd)
 

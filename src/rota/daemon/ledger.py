@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rota.ledger")
 
+DAMAGED = 70
+"""Exit code of a daemon whose database was damaged under it; the keeper starts the next one."""
 KEEP_EVENTS = 20_000
 _PRUNE_EVERY = 1_000
 
@@ -48,7 +50,10 @@ class Ledger:
         self._dirty: dict[int, tuple[Instance, AppSpec] | None] = {}
         self._events: list[tuple[float, int | None, str, str, str]] = []
         self._since_prune = 0
+        self._rows: dict[int, tuple[Instance, AppSpec]] = {}
         self._snapshot_due = False
+        self.rebuilt = False
+        """The rows are those of the second copy: what happened to the processes since is not in them."""
         self.degraded = ""
         self.connection = open_database(home.db)
         # The loop must not stand still behind another process's write: what cannot be written now is written later.
@@ -77,6 +82,7 @@ class Ledger:
             if spec_id not in specs:
                 specs[spec_id] = _read_spec.decode(body)
             found.append((_read_instance.decode(state), specs[spec_id]))
+            self._rows[id] = found[-1]
             self._specs[id] = (spec_id, specs[spec_id])
         return found
 
@@ -106,20 +112,25 @@ class Ledger:
         """Write one row now. A changed spec is what the user asked for: it is synced to the disk."""
         known = self._specs.get(instance.id)
         changed = known is None or known[1] is not spec
-        self._dirty[instance.id] = (instance, spec)
-        self._snapshot_due = self._snapshot_due or changed
+        self._note(instance, spec)
         self.flush(sync=changed)
 
     def save_many(self, rows: list[tuple[Instance, AppSpec]]) -> None:
         """Write several rows in one transaction, synced."""
         for instance, spec in rows:
-            self._dirty[instance.id] = (instance, spec)
-        self._snapshot_due = True
+            self._note(instance, spec)
         self.flush(sync=True)
+
+    def _note(self, instance: Instance, spec: AppSpec) -> None:
+        former = self._rows.get(instance.id)
+        if former is None or former[1] is not spec or former[0].desired != instance.desired:
+            self._snapshot_due = True
+        self._dirty[instance.id] = self._rows[instance.id] = (instance, spec)
 
     def delete(self, id: int) -> None:
         """Forget an instance."""
         self._dirty[id] = None
+        self._rows.pop(id, None)
         self._snapshot_due = True
         self.flush(sync=False)
 
@@ -135,6 +146,8 @@ class Ledger:
             self._write(sync=sync)
         except sqlite3.Error as error:
             self._note_degraded(f"{type(error).__name__}: {error}")
+            if is_damage(error):
+                self._start_over(error)
             return False
         if self.degraded:
             log.warning("the ledger can be written again")
@@ -222,28 +235,38 @@ class Ledger:
             log.error("the ledger cannot be written (%s); supervision goes on and it will be tried again", reason)
         self.degraded = reason
 
+    def _start_over(self, error: sqlite3.Error) -> None:
+        """The file is damaged under us. What we know goes to the second copy, from which the next daemon rebuilds it."""
+        self._snapshot_due = True
+        if self._write_copy():
+            log.critical("the ledger is damaged (%s); starting over from the second copy, nothing restarts", error)
+            raise SystemExit(DAMAGED)
+
     # --- the second copy -------------------------------------------------------------------------------------------
 
     def write_snapshot(self) -> None:
         """Write state.json, if what is wanted has changed since the last time."""
-        if not self._snapshot_due or self.degraded:
-            return
-        rows = [row for row in self._all_rows() if row is not None]
+        if self._snapshot_due and not self.degraded:
+            self._write_copy()
+
+    def _write_copy(self) -> bool:
         path = snapshot_path(self._home)
         temporary = f"{path}.new"
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:
-                file.write(msgspec.json.encode(Snapshot(rows)))
+                file.write(msgspec.json.encode(Snapshot(list(self._rows.values()))))
             os.replace(temporary, path)
         except OSError as error:
             log.warning("cannot write %s: %s", path, error.strerror)
-            return
+            return False
         self._snapshot_due = False
+        return True
 
-    def _all_rows(self) -> list[tuple[Instance, AppSpec] | None]:
-        rows = self.connection.execute("SELECT id, state FROM instances ORDER BY id").fetchall()
-        return [(_read_instance.decode(state), self._specs[id][1]) for id, state in rows if id in self._specs]
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is broken, as opposed to a disk that is full or a lock that is held."""
+    return any(word in str(error) for word in ("malformed", "not a database", "disk image"))
 
 
 def snapshot_path(home: Home) -> str:

@@ -9,14 +9,17 @@ import os
 import signal as signals
 from typing import TYPE_CHECKING
 
-from rota.daemon import node_messages, spawn
+from msgspec.structs import replace
+
+from rota.daemon import identity, node_messages, spawn
 from rota.daemon.picture import record_of
 from rota.daemon.tree import Tree
-from rota.errors import RotaError, SpawnFailed
+from rota.errors import NotPermitted, RotaError, SpawnFailed
 from rota.process import environ, events
 from rota.process.effects import Announce, ArmTimer, AskToStop, CancelTimer, Effect, Forget, Kill, Spawn, Sweep
 from rota.process.paths import pid_path
-from rota.process.state import Stopping
+from rota.process.spec import is_gated
+from rota.process.state import Stopping, process_of, public_id
 from rota.wire.messages import ProcessEvent
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from rota.daemon.exits import ExitWatch
     from rota.daemon.gates import Gates
     from rota.daemon.spawn import Child
+    from rota.daemon.streams import Outputs
     from rota.daemon.world import World
     from rota.process.events import TimerName
     from rota.process.spec import AppSpec
@@ -86,10 +90,25 @@ class Effects:
             reason = failed.message if isinstance(failed, RotaError) else str(failed)
             world.supervisor.handle(entry.id, events.SpawnFailed(gen, reason))
             return
+        finally:
+            world.cluster.spawned(entry)
         self.take(entry, child)
-        gated = entry.spec.wait_ready or entry.spec.ready is not None
-        world.supervisor.handle(entry.id, events.Spawned(gen, child.process, gated))
-        world.loop.call_soon(write_pid_file, pid_path(entry.spec, entry.id, world.home.pids), child.process.pid)
+        world.supervisor.handle(entry.id, events.Spawned(gen, child.process, is_gated(entry.spec)))
+        world.loop.call_soon(self._note_pid, entry, child.process.pid)
+
+    def _note_pid(self, entry: Entry, pid: int) -> None:
+        if entry.instance.stands_for is None:
+            write_pid_file(pid_path(entry.spec, entry.id, self._world.home.pids), pid)
+
+    def exchanged(self, one: Entry, other: Entry) -> None:
+        """A successor and its instance have exchanged their ids."""
+        for entry in (one, other):
+            if entry.child is not None:
+                self._exits.reassign(entry.id, entry.child)
+        self._gates.exchanged(one, other)
+        for entry in (one, other):
+            if entry.child is not None:
+                self._note_pid(entry, entry.child.process.pid)
 
     def _order(self, entry: Entry, gen: int) -> spawn.Order:
         world = self._world
@@ -101,7 +120,8 @@ class Effects:
         if world.notify_path:
             extra["NOTIFY_SOCKET"] = world.notify_path
         env = environ.build(record, home=world.home.path, home_id=world.home_id, gen=gen, extra=extra)
-        return spawn.Order(entry.id, gen, entry.spec, env, world.run_dir, ipc=wants_ipc(entry.spec))
+        order = spawn.Order(entry.id, gen, entry.spec, env, world.run_dir, ipc=wants_ipc(entry.spec))
+        return world.cluster.prepared(entry, order)
 
     def take(self, entry: Entry, child: Child, *, adopted: bool = False) -> None:
         """A process is there, new or adopted: watch it, drain it, listen to it."""
@@ -116,13 +136,13 @@ class Effects:
 
     def _hold(self, entry: Entry, child: Child, pidfd: int | None, *, adopted: bool) -> None:
         entry.child = child
-        entry.tree = Tree(child.process, self._marker(entry, child.gen), self._reapers, pidfd)
+        entry.tree = Tree(child.process, self._marker(child), self._reapers, pidfd)
         entry.outputs = self._world.streams.open(
-            entry.id, entry.spec, child.fds, adopted=adopted, run_log=entry.run_log
+            public_id(entry.instance), entry.spec, child.fds, adopted=adopted, run_log=entry.run_log
         )
 
-    def _marker(self, entry: Entry, gen: int) -> bytes:
-        return f"{environ.MARKER}={environ.marker(self._world.home_id, entry.id, gen)}".encode()
+    def _marker(self, child: Child) -> bytes:
+        return f"{environ.MARKER}={environ.marker(self._world.home_id, child.key, child.gen)}".encode()
 
     @property
     def _mains(self) -> set[int]:
@@ -139,12 +159,15 @@ class Effects:
         if stop.with_message and entry.channel is not None and entry.channel.send(node_messages.shutdown()):
             return
         number = signal_number(stop.signal)
-        if stop.tree:
-            refused = entry.tree.signal(number)
-            if refused:
-                log.warning("%s: %d processes may not be signalled (another user's)", entry.name, len(refused))
-        else:
-            signals.pidfd_send_signal(entry.child.pidfd, number)
+        try:
+            if stop.tree:
+                refused = entry.tree.signal(number)
+                if refused:
+                    log.warning("%s: %d processes may not be signalled (another user's)", entry.name, len(refused))
+            elif process_of(entry.instance.actual) is not None:
+                identity.send(entry.child.pidfd, number)
+        except NotPermitted as error:
+            log.warning("%s: %s", entry.name, error.message)
 
     def _kill(self, entry: Entry) -> None:
         if entry.tree is None:
@@ -171,7 +194,7 @@ class Effects:
         await tree.gone()
         self._world.supervisor.handle(entry.id, events.TreeGone(gen))
 
-    def release(self, entry: Entry) -> None:
+    def release(self, entry: Entry, *, at_once: bool = False) -> None:
         """Close what belonged to a process that is gone with its whole tree."""
         child, outputs = entry.child, entry.outputs
         if child is None:
@@ -180,14 +203,15 @@ class Effects:
         self._gates.close(entry)
         self._exits.unwatch(child)
         self._mains.discard(child.process.pid)
-        # The replacement comes first; the last output of the old one is drained right after.
-        self._world.loop.call_soon(self._let_go, entry.id, child, outputs)
+        if at_once:
+            self._let_go(child.key, child, outputs)
+        else:
+            # The replacement comes first; the last output of the old one is drained right after.
+            self._world.loop.call_soon(self._let_go, child.key, child, outputs)
 
-    def _let_go(self, id: int, child: Child, outputs: object) -> None:
-        from rota.daemon.streams import Outputs
-
+    def _let_go(self, id: int, child: Child, outputs: Outputs | None) -> None:
         world = self._world
-        if isinstance(outputs, Outputs):
+        if outputs is not None:
             outputs.close()
         os.close(child.pidfd)
         if child.ipc is not None:
@@ -199,11 +223,14 @@ class Effects:
         world = self._world
         for name in list(entry.timers):
             self._cancel(entry, name)
-        self.release(entry)
+        # At once: an instance that comes next may get the same id, and so the same names.
+        self.release(entry, at_once=True)
         for close in entry.closers:
             close()
         with contextlib.suppress(OSError):
-            os.unlink(pid_path(entry.spec, entry.id, world.home.pids))
+            if entry.instance.stands_for is None:
+                os.unlink(pid_path(entry.spec, entry.id, world.home.pids))
+        world.cluster.forgotten(entry)
         world.supervisor.forget(entry)
 
     # --- what a former daemon left half-done ---
@@ -241,13 +268,17 @@ class Effects:
 
     def _announce(self, entry: Entry, effect: Announce) -> None:
         world = self._world
-        world.ledger.event(entry.id, entry.name, effect.event, effect.detail)
+        if entry.instance.stands_for is not None:
+            role = "old copy" if entry.instance.leaving else "new copy"
+            effect = replace(effect, event=f"reload: {role} {effect.event}")
+        world.cluster.announced(entry, effect)
+        world.ledger.event(public_id(entry.instance), entry.name, effect.event, effect.detail)
         level = logging.ERROR if effect.event in LOUD else logging.INFO
         log.log(
-            level, "App [%s:%d] %s%s", entry.name, entry.id, effect.event, f" ({effect.detail})" * bool(effect.detail)
+            level, "App [%s:%d] %s%s", entry.name, public_id(entry.instance), effect.event, f" ({effect.detail})" * bool(effect.detail)
         )
-        world.bus.publish(ProcessEvent(world.clock.now(), effect.event, entry.id, entry.name, effect.detail))
-        if effect.event in ("exit", "stop", "delete"):
+        world.bus.publish(ProcessEvent(world.clock.now(), effect.event, public_id(entry.instance), entry.name, effect.detail))
+        if effect.event in ("exit", "stop", "delete") and entry.instance.stands_for is None:
             with contextlib.suppress(OSError):
                 os.unlink(pid_path(entry.spec, entry.id, world.home.pids))
         for listener in self.listeners:

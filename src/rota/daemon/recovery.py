@@ -46,6 +46,7 @@ def _rebuild(home: Home, clock: Clock, why: str) -> tuple[Ledger, list[tuple[Ins
     rows = read_snapshot(home)
     log.error("the ledger was damaged (%s): moved to %s, %d instances restored from state.json", why, aside, len(rows))
     ledger = Ledger(home, clock)
+    ledger.rebuilt = True
     ledger.save_many(rows)
     ledger.event(None, "rota", "ledger damaged", f"{why}; kept as {os.path.basename(aside)}")
     return ledger, rows

@@ -56,6 +56,8 @@ class Child:
     fds: dict[str, int] = field(default_factory=dict)
     """Read ends by stream: "out", "err"."""
     ipc: socket.socket | None = None
+    key: int = -1
+    """The id in its marker, and in the names of its FIFOs and kept descriptors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,10 @@ class Order:
     environ: Mapping[str, str]
     run_dir: str
     ipc: bool
+    pass_fds: tuple[int, ...] = ()
+    """Further descriptors that the process inherits under their own numbers; they stay the caller's."""
+    prefix: tuple[str, ...] = ()
+    """Words put before the command."""
 
 
 def fifo_path(run_dir: str, id: int, gen: int, stream: str) -> str:
@@ -156,6 +162,15 @@ class _Pipes:
         remove_fifos(self._order.run_dir, self._order.id, self._order.gen)
 
 
+def fifo_keys(run_dir: str) -> set[str]:
+    """The generations that have FIFOs, as `kept_key` names them."""
+    try:
+        names = os.listdir(run_dir)
+    except OSError:
+        return set()
+    return {key for name in names for key, _, stream in [name.rpartition(".")] if stream in ("in", "out", "err")}
+
+
 def remove_fifos(run_dir: str, id: int, gen: int) -> None:
     """Unlink the FIFOs of a process that is gone."""
     for stream in ("in", "out", "err"):
@@ -166,10 +181,10 @@ def remove_fifos(run_dir: str, id: int, gen: int) -> None:
 def _popen(order: Order, pipes: _Pipes) -> int:
     spec = order.spec
     environ = dict(order.environ)
-    pass_fds: tuple[int, ...] = ()
+    pass_fds = order.pass_fds
     if pipes.child_ipc is not None:
-        pass_fds = (pipes.child_ipc.fileno(),)
-        environ["NODE_CHANNEL_FD"] = str(pass_fds[0])
+        pass_fds = (*pass_fds, pipes.child_ipc.fileno())
+        environ["NODE_CHANNEL_FD"] = str(pass_fds[-1])
         environ["NODE_CHANNEL_SERIALIZATION_MODE"] = "json"
     user, group, groups = owner_of(spec, environ)
     _, hard = ORIGINAL_NOFILE
@@ -177,7 +192,7 @@ def _popen(order: Order, pipes: _Pipes) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, ORIGINAL_NOFILE)
     try:
         popen = subprocess.Popen(
-            spec.command(),
+            (*order.prefix, *spec.command()),
             stdin=pipes.child["in"],
             stdout=pipes.child["out"],
             stderr=pipes.child["err"],
@@ -257,7 +272,7 @@ def _identified(order: Order, pipes: _Pipes, pid: int, pidfd: int) -> Child:
     spec = order.spec
     if spec.limits or spec.nice is not None:
         identity.apply_limits(pid, spec.limits, spec.nice)
-    return Child(order.gen, process, pidfd, True, time.monotonic(), pipes.ours, pipes.ipc)
+    return Child(order.gen, process, pidfd, True, time.monotonic(), pipes.ours, pipes.ipc, order.id)
 
 
 def _failure(order: Order, error: OSError) -> SpawnFailed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota.process.state import public_id
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,7 +36,7 @@ def identity(record: Record, home: str, gen: int) -> dict[str, str]:
     told = {
         "name": spec.name,
         "namespace": spec.namespace,
-        "pm_id": str(instance.id),
+        "pm_id": str(public_id(instance)),
         "pm_cwd": spec.cwd,
         "pm_exec_path": spec.exec_path,
         "pm_out_log_path": record.out_path,
@@ -49,7 +51,7 @@ def identity(record: Record, home: str, gen: int) -> dict[str, str]:
         spec.instance_var: str(instance.number),
         "ROTA_HOME": home,
         "ROTA_APP": spec.name,
-        "ROTA_ID": str(instance.id),
+        "ROTA_ID": str(public_id(instance)),
     }
     if spec.env_name:
         told["ROTA_ENV"] = spec.env_name

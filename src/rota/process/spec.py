@@ -196,6 +196,11 @@ def is_service(spec: AppSpec) -> bool:
     return spec.job is None and spec.restart.autorestart
 
 
+def is_gated(spec: AppSpec) -> bool:
+    """Whether something must say that the app is ready: a probe, the app itself, or its first listening socket."""
+    return spec.wait_ready or spec.ready is not None or (spec.exec_mode == "cluster" and not spec.listen)
+
+
 def resolved_instances(requested: int, cpus: int) -> int:
     """PM2's rule: 0 = one per CPU, negative = CPUs minus that many, never below one."""
     if requested > 0:

@@ -81,6 +81,8 @@ class Stopping(msgspec.Struct, frozen=True, tag="stopping", omit_defaults=True):
     reason: str = ""
     lasted: float = 0.0
     """How long the run that ended by itself had lasted, seconds; the restart policy asks."""
+    root: Process | None = None
+    """The main process that has ended: what its remnants are known by."""
 
 
 class Backoff(msgspec.Struct, frozen=True, tag="backoff", omit_defaults=True):
@@ -122,6 +124,12 @@ class Instance(msgspec.Struct, frozen=True, omit_defaults=True):
     last_exit: Exit | None = None
     restart_reason: str = ""
     """Why the current run was started, for `rota why`."""
+    stands_for: int | None = None
+    """Set while a reload replaces the instance of this id: the row of its successor, or of the copy that is leaving."""
+    leaving: bool = False
+    """The copy that its successor has replaced: its connections end, then it does."""
+    mark: int | None = None
+    """The id its process was started under, where that is not its own: it came as a successor, or has been succeeded."""
 
 
 def process_of(actual: Actual) -> Process | None:
@@ -133,6 +141,16 @@ def process_of(actual: Actual) -> Process | None:
             return actual.process
         case _:
             return None
+
+
+def public_id(instance: Instance) -> int:
+    """The id that people, logs and the process itself know."""
+    return instance.id if instance.stands_for is None else instance.stands_for
+
+
+def mark_of(instance: Instance) -> int:
+    """The id in the marker, the FIFO names and the kept descriptors of its process."""
+    return instance.id if instance.mark is None else instance.mark
 
 
 PM2_STATUS = {

@@ -79,6 +79,7 @@ def _begin(ctx: Context, instance: Instance, why: str, *, counts: bool, extra: t
         started=ctx.now,
         restarts=instance.restarts + counts,
         restart_reason=why,
+        mark=None,
     )
     return after, (*extra, Announce("restart" if counts else "start", why), Spawn(gen))
 
@@ -157,10 +158,14 @@ def _spawned(ctx: Context, instance: Instance, actual: Starting, event: Spawned)
     if not event.gated:
         ready = Ready(event.gen, event.process, ctx.now)
         return replace(instance, actual=ready), (Announce("online"),)
-    probe = ctx.spec.ready
-    limit = probe.deadline + probe.initial_delay if probe is not None else ctx.spec.listen_timeout
     up = Up(event.gen, event.process, ctx.now)
-    return replace(instance, actual=up), (ArmTimer("ready", limit, event.gen),)
+    return replace(instance, actual=up), (ArmTimer("ready", ready_limit(ctx.spec), event.gen),)
+
+
+def ready_limit(spec: AppSpec) -> float:
+    """How long after its spawn an app that has to say or show that it is ready is waited for, seconds."""
+    probe = spec.ready
+    return probe.deadline + probe.initial_delay if probe is not None else spec.listen_timeout
 
 
 def _spawn_failed(ctx: Context, instance: Instance, actual: Starting, event: SpawnFailed) -> Outcome:
@@ -203,7 +208,7 @@ def _ready_timer(ctx: Context, instance: Instance, actual: Up, event: TimerFired
 def _exited_by_itself(ctx: Context, instance: Instance, actual: Up | Ready, event: Exited) -> Outcome:
     unstable = 0 if event.lasted >= ctx.spec.restart.min_uptime else instance.unstable + 1
     text = restart.exit_text(event.exit)
-    stopping = Stopping(instance.gen, "policy", ctx.now, None, reason=text, lasted=event.lasted)
+    stopping = Stopping(instance.gen, "policy", ctx.now, None, reason=text, lasted=event.lasted, root=actual.process)
     after = replace(instance, actual=stopping, last_exit=event.exit, unstable=unstable)
     return after, (
         CancelTimer("ready"),
@@ -216,7 +221,7 @@ def _exited_by_itself(ctx: Context, instance: Instance, actual: Up | Ready, even
 def _exited_while_stopping(ctx: Context, instance: Instance, actual: Stopping, event: Exited) -> Outcome:
     if actual.process is None:
         return instance, ()
-    after = replace(instance, actual=replace(actual, process=None), last_exit=event.exit)
+    after = replace(instance, actual=replace(actual, process=None, root=actual.process), last_exit=event.exit)
     return after, (Announce("exit", restart.exit_text(event.exit)), Sweep(instance.gen))
 
 

@@ -43,7 +43,9 @@ STATES = {
     Starting: st.builds(Starting, gens, instants, st.sampled_from([None, "down", "forget"]), texts),
     Up: st.builds(Up, gens, processes, instants, st.booleans()),
     Ready: st.builds(Ready, gens, processes, instants),
-    Stopping: st.builds(Stopping, gens, afters, instants, st.none() | processes, st.booleans(), texts, seconds),
+    Stopping: st.builds(
+        Stopping, gens, afters, instants, st.none() | processes, st.booleans(), texts, seconds, st.none() | processes
+    ),
     Backoff: st.builds(Backoff, instants, seconds, texts),
     Failed: st.builds(Failed, texts),
 }
