@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rota.daemon.proc_stat import read_stat
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from rota.daemon.proc_stat import Stat
 
@@ -36,12 +36,17 @@ class Member:
 def children_of(pid: int) -> list[int]:
     """Living and zombie children of a process, in order of birth; none when it is gone."""
     if not _kernel_lists_children():
-        return [other for other, stat in every_process() if stat.ppid == pid]
+        return _children_by_scan()(pid)
     found: list[int] = []
     # A child hangs on the thread that forked it.
     for task in _threads(pid):
         found.extend(map(int, (_read(f"/proc/{pid}/task/{task}/children") or b"").split()))
     return found
+
+
+def children_now() -> Callable[[int], list[int]]:
+    """`children_of` for asking about many processes at once: where the kernel has no lists, it scans but once."""
+    return children_of if _kernel_lists_children() else _children_by_scan()
 
 
 def every_process() -> Iterator[tuple[int, Stat]]:
@@ -53,9 +58,9 @@ def every_process() -> Iterator[tuple[int, Stat]]:
                 yield int(name), stat
 
 
-def walk(pid: int, family: dict[int, Member], depth: int = 0) -> None:
+def walk(pid: int, family: dict[int, Member], children: Callable[[int], list[int]] = children_of) -> None:
     """Add a process and all below it to `family`, parents before children. The ended have no children."""
-    pending = [(pid, depth)]
+    pending = [(pid, 0)]
     while pending:
         pid, depth = pending.pop(0)
         if pid in family:
@@ -64,7 +69,7 @@ def walk(pid: int, family: dict[int, Member], depth: int = 0) -> None:
         if stat is None or stat.ended:
             continue
         family[pid] = Member(pid, stat.start_ticks, depth, stat.comm.decode("utf-8", "replace"))
-        pending.extend((child, depth + 1) for child in children_of(pid))
+        pending.extend((child, depth + 1) for child in children(pid))
 
 
 def has_entry(pid: int, entry: bytes) -> bool:
@@ -141,6 +146,13 @@ def _threads(pid: int) -> list[str]:
         return os.listdir(f"/proc/{pid}/task")
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _children_by_scan() -> Callable[[int], list[int]]:
+    by_parent: dict[int, list[int]] = {}
+    for pid, stat in every_process():
+        by_parent.setdefault(stat.ppid, []).append(pid)
+    return lambda pid: by_parent.get(pid, [])
 
 
 @cache

@@ -16,14 +16,14 @@ import signal as signals
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rota.daemon.descent import children_of, every_process, has_entry, walk
+from rota.daemon.descent import children_now, children_of, every_process, has_entry, walk
 from rota.daemon.identity import boot_id, reopen, send, start_ticks
 from rota.daemon.proc_stat import read_stat
 from rota.errors import NotPermitted
 from rota.process.state import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rota.daemon.cgroup import Cgroup
     from rota.daemon.descent import Member, Reapers
@@ -59,17 +59,18 @@ class Tree:
     def members(self) -> list[Member]:
         """Everything that runs now, parents before children; zombies do not count. Costs some 30 µs per process."""
         family: dict[int, Member] = {}
+        children = children_now()
         if start_ticks(self._root.pid) == self._root.start_ticks:
-            walk(self._root.pid, family)
+            walk(self._root.pid, family, children)
         for pid in self._orphans():
-            walk(pid, family)
+            walk(pid, family, children)
         for pid, ticks in list(self._seen.items()):
             if pid not in family and start_ticks(pid) == ticks:
-                walk(pid, family)
+                walk(pid, family, children)
         for pid in self._cgroup.pids() if self._cgroup is not None else ():
-            walk(pid, family)
+            walk(pid, family, children)
         if not family and self._group_answers():
-            self._scan(family)
+            self._scan(family, children)
         self._seen = {pid: member.start_ticks for pid, member in family.items() if pid != self._root.pid}
         return sorted(family.values(), key=lambda member: member.depth)
 
@@ -166,11 +167,11 @@ class Tree:
         leader = start_ticks(self._root.pid)
         return leader is None or leader == self._root.start_ticks
 
-    def _scan(self, family: dict[int, Member]) -> None:
+    def _scan(self, family: dict[int, Member], children: Callable[[int], list[int]]) -> None:
         """The whole machine: the group answers, yet nobody was found where orphans are known to land."""
         for pid, stat in every_process():
             if pid not in family and self._root.pid in (stat.session, stat.pgrp) and self._is_ours(pid):
-                walk(pid, family)
+                walk(pid, family, children)
 
     # --- the group as a whole ---
 
