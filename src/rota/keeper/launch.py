@@ -12,6 +12,8 @@ from rota.errors import NotPermitted, StoreUnavailable
 if TYPE_CHECKING:
     from rota.home import Home
 
+MARKER = "ROTA_INSTANCE"
+"""rota.process.environ.MARKER; a test keeps the two equal, an import would cost the command line."""
 KEEPER_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "main.py")
 
 
@@ -50,6 +52,11 @@ def take_lock(home: Home) -> int | None:
     return fd
 
 
+def clean_environ() -> dict[str, str]:
+    """Ours, without what marks a process as an app's: a keeper started from inside an app of another home is not its."""
+    return {name: value for name, value in os.environ.items() if name != MARKER}
+
+
 def launch(home: Home) -> bool:
     """Start keeper and daemon in the background; False when they (or someone starting them) already own the home.
 
@@ -67,7 +74,7 @@ def launch(home: Home) -> bool:
         (os.POSIX_SPAWN_OPEN, 1, home.log, log_flags, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    os.posix_spawn(argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigmask=())
+    os.posix_spawn(argv[0], argv, clean_environ(), file_actions=actions, setsid=True, setsigmask=())
     os.close(lock)
     return True
 
@@ -84,4 +91,4 @@ def foreground(home: Home) -> None:
         raise NotPermitted(f"rota already runs for {home.path}", "stop it with `rota kill`, or use another ROTA_HOME")
     os.set_inheritable(lock, True)
     argv = keeper_argv(home, lock, [])
-    os.execv(argv[0], argv)  # noqa: S606 - no shell, and that is the point
+    os.execve(argv[0], argv, clean_environ())  # noqa: S606 - no shell, and that is the point

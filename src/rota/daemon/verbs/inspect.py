@@ -95,7 +95,7 @@ def _port(record: Record, troubled: bool) -> str:
     from rota.daemon.ports import diagnose, holder_of
 
     for path in (record.error_path, record.out_path):
-        port = diagnose(b"\n".join(last_lines(path, 60)))
+        port = diagnose(b"\n".join(last_lines(path, 60)), fallback=record.spec.port)
         if port is not None:
             holder = holder_of(port)
             return (
