@@ -40,7 +40,8 @@ BEAT = 5.0
 """Seconds between heartbeats."""
 _STEP = 0.5
 """Seconds by which wall and monotonic clock may drift apart between ticks before the clock counts as moved."""
-_FORGET_AFTER = 86400.0
+_FORGET_AFTER = 600.0
+"""Seconds after which the heartbeat of a worker that died is no longer shown."""
 
 
 class Engine:
@@ -68,6 +69,7 @@ class Engine:
         self.finished = threading.Event()
         self.detail: dict[str, object] = {}
         """What the heartbeat tells besides; others may put facts here."""
+        self.longest_sleep = LONGEST_SLEEP
         self._wake, self._lease = wake, lease
         self._mailbox: deque[Callable[[], object]] = deque()
         self._offset = clock.now() - clock.monotonic()
@@ -81,11 +83,17 @@ class Engine:
         self._mailbox.append(message)
         self._wake()
 
-    def begin(self, jobs: dict[str, Job]) -> None:
-        """Register the jobs and start the clockwork. The first tick is stamped before anything can hang."""
+    def begin(self, jobs: dict[str, Job], *, alone: bool = False) -> None:
+        """Register the jobs and start the clockwork. The first tick is stamped before anything can hang.
+
+        `alone`: nobody else looks at the store, as in a simulation: no heartbeats, no leases to renew.
+        """
         self.last_tick = now = self.clock.monotonic()
         for job in jobs.values():
             self.add(job)
+        if alone:
+            self.longest_sleep = float("inf")
+            return
         self._repeat(now, BEAT, self._beat)
         self._repeat(now, self._lease / 2, self._renew)
         self._repeat(now, self._lease / 2, self._reap)
@@ -186,7 +194,7 @@ class Engine:
     def _pause(self) -> float:
         if self._mailbox:
             return 0.0
-        pause = LONGEST_SLEEP
+        pause = self.longest_sleep
         timer, wake = self.timers.next(), None if self._stopping else self.agenda.next_wake()
         if timer is not None:
             pause = min(pause, timer - self.clock.monotonic())

@@ -17,6 +17,9 @@ from rota.schedule.checkpoints import Checkpoint, HeartbeatHandle
 from rota.schedule.drivers import Clockwork, Runners
 from rota.schedule.engine import Engine
 from rota.schedule.handle import RunHandle
+from rota.schedule.health.asgi import HealthAsgi
+from rota.schedule.health.routes import Health
+from rota.schedule.health.wsgi import HealthWsgi
 from rota.schedule.loopwatch import LoopWatch
 from rota.schedule.registry import Registry, host
 from rota.stores.opening import open_store
@@ -224,6 +227,25 @@ class Scheduler(Registry):
         async with self:
             yield
 
+    # -- health
+
+    def health(self, *, budgets_key: str = "", run_token: str = "") -> Health:
+        """What health says of these jobs, without HTTP: `rota.health().cron().body`.
+
+        Args:
+            budgets_key: a second name for the budgets in `/health/cron`, as "x_api_status".
+            run_token: enables `POST /api/jobs/{name}/run` for those who send `Authorization: Bearer TOKEN`.
+        """
+        return Health(self.store, self.clock, self.name, self, budgets_key, run_token)
+
+    def health_asgi(self, *, budgets_key: str = "", run_token: str = "") -> HealthAsgi:
+        """The health endpoints as an ASGI application: `app.mount("/", rota.health_asgi())`."""
+        return HealthAsgi(self.health(budgets_key=budgets_key, run_token=run_token))
+
+    def health_wsgi(self, *, budgets_key: str = "", run_token: str = "") -> HealthWsgi:
+        """The health endpoints as a WSGI application; `.before(app)` puts them in front of another."""
+        return HealthWsgi(self.health(budgets_key=budgets_key, run_token=run_token))
+
     # -- what they are made of
 
     @property
@@ -248,15 +270,20 @@ class Scheduler(Registry):
         """The engine while it runs; for health and tests."""
         return self._engine
 
-    def make_engine(self, runner_of: Callable[[Job], Any], wake: Callable[[], None]) -> Engine:
+    def make_engine(
+        self,
+        runner_of: Callable[[Job], Any],
+        wake: Callable[[], None],
+        store: Store | None = None,
+        clock: Clock | None = None,
+    ) -> Engine:
         """An engine over these jobs. For `start` and for simulations."""
         pid = os.getpid()
-        worker = Worker(f"{host()}:{pid}:{secrets.token_hex(4)}", host(), pid)
         return Engine(
-            store=self.store,
-            clock=self.clock,
+            store=store or self.store,
+            clock=clock or self.clock,
             app=self.name,
-            worker=worker,
+            worker=Worker(f"{host()}:{pid}:{secrets.token_hex(4)}", host(), pid),
             log=logs.EventLog(),
             runner_of=runner_of,
             lease=self._lease,
