@@ -47,7 +47,7 @@ environment() {
     if ! recent .venv/bin/python || { [ -f "$stamp" ] && [ "${wanted%% *}" != "$(cut -d ' ' -f 1 "$stamp")" ]; }; then
         new_environment # there was none, or the checkout has moved
     fi
-    .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip -q ||
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null 2>&1 ||
         fail "there is no pip in .venv" "remove it and try again: rm -r .venv"
     echo "Installing into .venv (about half a minute the first time)"
     {
