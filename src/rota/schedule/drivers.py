@@ -11,7 +11,7 @@ from rota.schedule.runners.loop import LoopRunner
 from rota.schedule.runners.thread import ThreadRunner, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rota.schedule.engine import Engine
     from rota.schedule.execution import Runner
@@ -82,7 +82,10 @@ class LoopThread:
 class Runners:
     """The runner for each kind of job, made when first needed."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None, store_url: str) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop | None, store_url: str, hooks: Sequence[Callable[[], None]] = ()
+    ) -> None:
+        self._hooks = hooks
         self._loop = loop
         self._loop_thread: LoopThread | None = None
         self._store_url = store_url
@@ -112,7 +115,7 @@ class Runners:
 
     def _make(self, kind: str) -> Runner:
         if kind == "thread":
-            return ThreadRunner(self._threads)
+            return ThreadRunner(self._threads, self._hooks)
         if kind == "process":
             from rota.schedule.runners.process import ProcessRunner
 

@@ -81,6 +81,7 @@ class Scheduler(Registry):
         self._pid = 0
         self._ended: list[Callable[[], None]] = []
         self._handler: Any = None
+        self._hooks: list[Callable[[], None]] = []
 
     def _zone(self) -> str:
         return self._tz or local_zone()
@@ -165,6 +166,10 @@ class Scheduler(Registry):
         return HeartbeatHandle(name, every, store=self.store, clock=self.clock, app=self.name)
 
     # -- running
+
+    def after_run(self, hook: Callable[[], None]) -> None:
+        """Call this in the thread of each plain function when it is over, whatever its outcome: to close connections."""
+        self._hooks.append(hook)
 
     @property
     def running(self) -> bool:
@@ -295,7 +300,7 @@ class Scheduler(Registry):
             raise RotaError(f"scheduler {self.name} runs already", "stop it first, or use a second Scheduler")
         if self._log_kind is not None and self._handler is None:
             self._handler = logs.configure(self._log_kind)
-        self._runners = Runners(loop, self.store.url)
+        self._runners = Runners(loop, self.store.url, self._hooks)
         self._clockwork = clockwork = Clockwork()
         self._engine = engine = self.make_engine(self._runners.of, clockwork.wake)
         self._pid = os.getpid()

@@ -12,7 +12,7 @@ from rota.schedule.run import RunEnded
 from rota.schedule.runners.calls import call, describe, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from rota.schedule.execution import Execution
     from rota.schedule.run import Run
@@ -60,12 +60,21 @@ class Threads:
 class ThreadRunner:
     """`Runner` in threads."""
 
-    def __init__(self, threads: Threads) -> None:
-        self._threads = threads
+    def __init__(self, threads: Threads, hooks: Sequence[Callable[[], None]] = ()) -> None:
+        self._threads, self._hooks = threads, hooks
 
     def start(self, execution: Execution, run: Run, done: Callable[[Result], None]) -> None:
         """See `Runner.start`."""
-        self._threads.submit(lambda: done(attempt(execution, run)))
+        self._threads.submit(lambda: done(self._attempt(execution, run)))
+
+    def _attempt(self, execution: Execution, run: Run) -> Result:
+        result = attempt(execution, run)
+        for hook in self._hooks:
+            try:
+                hook()
+            except Exception:
+                run.log.exception("a hook after the run failed")
+        return result
 
     def cancel(self, execution: Execution, reason: str) -> None:
         """See `Runner.cancel`: `run.cancelled` and `run.check()` say so; there is nothing else to do."""
