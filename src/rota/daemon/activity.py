@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rota.jobs.run import Ending, Outcome
     from rota.jobs.spec import JobSpec
     from rota.process.spec import AppSpec
+    from rota.process.state import Exit
 
 VERIFY_LIMIT = 300.0
 """A verify command that takes longer, seconds, has not verified anything."""
@@ -36,17 +37,20 @@ class Active:
     attempt: int = 1
     instance: int | None = None
     """Where it executes, while it does."""
-    extra: bool = False
-    """The instance was made for this run only."""
     started: float = 0.0
+    """When the present attempt was started; when it was adopted after a crash, the first one."""
+    former: Exit | None = None
+    """The last exit of the instance before this attempt: not ours."""
     output: str = ""
     waits: bool = False
     """For its place behind another run."""
     retrying: bool = False
+    """Between two attempts: it keeps its place."""
     timed_out: bool = False
     cancelled: str = ""
-    abandoned: str = ""
     lost: bool = False
+    """After a crash: the instance it ran in is no more."""
+    concluded: bool = False
     timer: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
     listeners: list[Callable[[Outcome, Ending], None]] = field(default_factory=list)
@@ -56,25 +60,42 @@ class Active:
         """Whether it takes one of the places that overlap is about."""
         return not self.waits
 
-    def over(self, outcome: Outcome, ending: Ending) -> None:
-        """Tell who follows it."""
+    def cancel_timer(self) -> None:
+        """Nothing is to happen by time any more."""
         if self.timer is not None:
             self.timer.cancel()
+            self.timer = None
+
+    def over(self, outcome: Outcome, ending: Ending) -> None:
+        """Tell who follows it."""
+        self.concluded = True
+        self.cancel_timer()
         for listener in self.listeners:
             listener(outcome, ending)
 
 
+def run_environment(active: Active) -> dict[str, str]:
+    """What a run's own processes are told about it."""
+    told = {"ROTA_RUN_ID": str(active.run), "ROTA_RUN_ATTEMPT": str(active.attempt)}
+    if active.due is not None:
+        told["ROTA_RUN_DUE"] = f"{active.due:.0f}"
+    return told
+
+
 async def verify(world: World, active: Active) -> int:
-    """Run the verify command in the job's directory and environment; its exit code, 124 when it took too long."""
+    """Run the verify command in the job's directory and environment; its exit code, 124 when it took too long, 127 when
+    it cannot be started."""
     from rota.daemon.picture import record_of
 
-    entry = world.supervisor.named(active.name)[0]
+    entries = world.supervisor.named(active.name)
+    if not entries:
+        return 127  # the job was deleted meanwhile
     env = environ.build(
-        record_of(world, entry),
+        record_of(world, entries[0]),
         home=world.home.path,
         home_id=world.home_id,
         gen=0,
-        extra={"ROTA_DB": world.home.db, "ROTA_RUN_ID": str(active.run)},
+        extra={"ROTA_DB": world.home.db, **run_environment(active)},
     )
     try:
         output = os.open(active.output or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from rota.errors import SpecError
+from rota.errors import SpecError, StoreUnavailable
 from rota.render.suggest import did_you_mean
 from rota.timing.meter import BudgetRule
 from rota.wire.messages import BudgetTerms
@@ -60,10 +61,16 @@ class Budgets:
         """Wait until every budget of the job has served it, in the order of their names (so that two never wait crosswise).
 
         Raises:
-            SpecError: a budget nobody defined.
+            SpecError: a budget nobody defined, or that never holds so much.
         """
         rules = [(self.rule(name), cost) for name, cost in sorted(active.job.budget.items())]
         for rule, cost in rules:
+            if cost > rule.burst:
+                raise SpecError(
+                    f"a run takes {cost:g} of the budget {rule.key}, which never holds more than {rule.burst:g}",
+                    "raise its limit or its burst, or lower the cost",
+                    key="budget",
+                )
             await self._wait_for(store, rule, cost, f"run:{self._world.home_id}:{active.run}")
 
     async def _wait_for(self, store: SqliteStore, rule: BudgetRule, cost: float, holder: str) -> None:
@@ -76,5 +83,6 @@ class Budgets:
                 now = clock.now()
                 ticket = store.budget_poll(rule, ticket.id, cost, holder, now, now + LIFE)
         except BaseException:
-            store.budget_leave(rule.key, ticket.id)
+            with contextlib.suppress(StoreUnavailable):
+                store.budget_leave(rule.key, ticket.id)
             raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,8 +50,12 @@ class Entry:
     """What has to be ended with the process: probes, watchdog."""
     told: Told = field(default_factory=Told)
     watching: bool = False
+    last_words: deque[bytes] = field(default_factory=partial(deque, maxlen=64))
+    """The newest output of a successor: shown when it does not become ready."""
     run_log: str = ""
     """File that gets everything the present run of a job prints, beside the app's own logs."""
+    run_env: dict[str, str] = field(default_factory=dict)
+    """What the process of the present run is told about it."""
     replies: dict[str, Callable[[str], None]] = field(default_factory=dict)
     """Who waits for the reply to a triggered action, by action."""
 

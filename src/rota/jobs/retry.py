@@ -49,9 +49,14 @@ def decide(job: JobSpec, run: Run, outcome: Outcome, now: float, next_start: flo
         return GiveUp(f"{outcome.value} is not retried")
     if run.attempt > job.retries:
         return GiveUp("no retries are asked for" if not job.retries else f"all {job.retries} retries are used")
-    delay = Exponential(job.retry_backoff, cap=max(CAP, job.retry_backoff)).delay(run.attempt)
+    delay = pause(job, run.attempt)
     if next_start is not None and now + delay >= next_start and job.overlap != "allow":
         return GiveUp("the next due time comes before the retry would")
     return Again(
         now + delay, run.attempt + 1, f"retry {run.attempt} of {job.retries}, {delay:g} s after {outcome.value}"
     )
+
+
+def pause(job: JobSpec, attempt: int) -> float:
+    """Seconds between the end of an attempt, counted from 1, and the next one."""
+    return Exponential(job.retry_backoff, cap=max(CAP, job.retry_backoff)).delay(max(attempt, 1))

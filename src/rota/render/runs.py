@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rota.render.human import duration, stamp
 from rota.render.job_list import NOTHING, OUTCOME_CODES
-from rota.render.table import PADDING, Column, box, total_width
+from rota.render.table import PADDING, Column, box, facts, total_width
 from rota.render.text import BOLD_CYAN, GREEN, RED, Style, printable
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ class RunRow(Protocol):
     def done(self) -> int | None: ...
     @property
     def total(self) -> int | None: ...
+    @property
+    def parent(self) -> int | None: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def output(self) -> str: ...
 
 
 def runs_table(
@@ -98,6 +104,30 @@ def runs_table(
     why = columns[-1]
     why.width = max(min(why.width, width - (total_width(columns) - why.width)), _LEAST_WHY)
     return "\n".join(box(columns, Style(colour)))
+
+
+def run_facts(run: RunRow, width: int = 300, colour: bool = False, now: float = 0.0, zone: tzinfo | None = None) -> str:
+    """One run, with all that is known of it."""
+    late = run.started - run.due if run.started is not None and run.due is not None else None
+    pairs = [
+        ("run", str(run.id)),
+        ("job", f"{run.app}/{run.job}" if run.app else run.job),
+        ("outcome", _outcome(run)),
+        ("why", run.error or run.note),
+        ("trigger", run.trigger),
+        ("repeats run", str(run.parent) if run.parent else ""),
+        ("due", "" if run.due is None else stamp(run.due, zone)),
+        ("started", "" if run.started is None else stamp(run.started, zone)),
+        ("late by", "" if late is None else duration(late)),
+        ("finished", "" if run.finished is None else stamp(run.finished, zone)),
+        ("took", "" if run.started is None else _took(run, now)),
+        ("exit", _exit(run) if run.signal or run.exit_code is not None else ""),
+        ("attempt", str(run.attempt)),
+        ("note", run.note if run.error and run.note else ""),
+        ("host", run.host),
+        ("output", run.output),
+    ]
+    return "\n".join(facts([(label, printable(value)) for label, value in pairs if value], width, Style(colour)))
 
 
 def _outcome(run: RunRow) -> str:

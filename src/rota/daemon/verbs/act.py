@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from rota.daemon.cluster.rollout import ReloadFailed
 from rota.daemon.lifecycle import start_in_order, wait_up
 from rota.daemon.supervisor import is_idle, is_late, is_settled_up
 from rota.daemon.verbs.progress import shown
@@ -68,15 +69,52 @@ async def act(world: World, request: Act, answer: Answer, inbox: Inbox) -> None:
 async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[Entry], how: str) -> None:
     if not entries:
         return
-    if request.action in ("restart", "reload", "start"):
-        _change(world, request, entries)
+    rolling = [entry for entry in entries if request.action == "reload" and world.rollouts.possible(entry)]
+    specs = _changed(request, entries) if request.action in ("restart", "reload", "start") else {}
+    for entry in entries:
+        if entry.id in specs and entry not in rolling:
+            world.supervisor.respec(entry, specs[entry.id])
+        if request.toggle_watch and entry.id in specs:
+            world.toggle_watch(entry)
     if request.action in ("restart", "reload") and request.shell_env is None and not request.names:
         answer.say("Use --update-env to update environment variables", "say")
     _announce(answer, request.action, entries, typed=how == "id")
-    await _perform(world, request.action, answer, entries, request.parallel)
+    ids = [entry.id for entry in entries]
+    await roll(world, {entry.id: specs.get(entry.id, entry.spec) for entry in rolling}, request.parallel, answer)
+    if not answer.code:
+        rest = [entry for entry in entries if entry not in rolling]
+        await _perform(world, request.action, answer, rest, request.parallel)
     if request.action == "stop":
         _warn_of_cron(answer, entries)
-    report_failures(answer, entries, request.action)
+    report_failures(
+        answer,
+        [world.supervisor.entries.get(id, entry) for id, entry in zip(ids, entries, strict=True)],
+        request.action,
+    )
+
+
+async def roll(
+    world: World, specs: dict[int, AppSpec], parallel: int, answer: Answer, why: str = "reloaded by the user"
+) -> None:
+    """Replace these, app after app, each instance by a copy that is ready first; says what failed."""
+    by_app: dict[str, dict[int, AppSpec]] = {}
+    for id, spec in specs.items():
+        by_app.setdefault(world.supervisor.entries[id].name, {})[id] = spec
+    for app, some in by_app.items():
+        entries = [world.supervisor.entries[id] for id in some]
+
+        async def work(left: set[int], app: str = app, some: dict[int, AppSpec] = some) -> None:
+            def replaced(number: int) -> None:
+                left.discard(number)
+                answer.say(f"[{app}]({number}) ✓")
+
+            await world.rollouts.roll(some, parallel or 1, replaced, why)
+
+        try:
+            await shown(answer, "reloading", entries, "not done", work)
+        except ReloadFailed as failed:
+            answer.error(failed.message)
+            return
 
 
 def _announce(answer: Answer, action: Action, entries: Sequence[Entry], *, typed: bool) -> None:
@@ -163,7 +201,7 @@ async def restart(world: World, entry: Entry, why: str = "restarted by the user"
         _cancel_runs(world, [entry], why)
         world.supervisor.want([entry.id], "down", why)
         await _until_idle(world, entry)
-        world.runbook.run_now(entry.name, note=why)
+        world.runbook.ensure_run(entry.name, note=why)
         return
     world.supervisor.want([entry.id], "restart", why)
 
@@ -183,10 +221,10 @@ async def _until_idle(world: World, entry: Entry) -> None:
     await world.supervisor.settled([entry.id], is_idle)
 
 
-def _change(world: World, request: Act, entries: Sequence[Entry]) -> None:
-    """Options given with the action become part of the specification; instances of an app go on sharing one."""
+def _changed(request: Act, entries: Sequence[Entry]) -> dict[int, AppSpec]:
+    """The specifications with the options given with the action, by instance; instances of an app go on sharing one."""
     if not request.patch and request.shell_env is None and not request.toggle_watch:
-        return
+        return {}
     from rota.ecosystem.patch import apply_patch
 
     changed: dict[int, AppSpec] = {}
@@ -197,9 +235,7 @@ def _change(world: World, request: Act, entries: Sequence[Entry]) -> None:
             if request.shell_env is not None:
                 spec = replace(spec, shell_env=request.shell_env)
             changed[id(old)] = spec
-        world.supervisor.respec(entry, changed[id(old)])
-        if request.toggle_watch:
-            world.toggle_watch(entry)
+    return {entry.id: changed[id(entry.spec)] for entry in entries}
 
 
 def _warn_of_cron(answer: Answer, entries: Sequence[Entry]) -> None:

@@ -42,7 +42,7 @@ async def _from_file(world: World, request: StartSpecs, answer: Answer, names: s
     touched: list[Entry] = []
     for spec in request.specs:
         if spec.name in names and not request.missing_only:
-            touched += await _renew(world, spec, answer, request.parallel)
+            touched += await _renew(world, spec, answer, request)
     if new:
         if request.from_file:
             answer.warn(f"Applications {', '.join(spec.name for spec in new)} not running, starting...")
@@ -82,18 +82,20 @@ async def _scripts(world: World, request: StartSpecs, answer: Answer) -> list[En
     return touched
 
 
-async def _renew(world: World, spec: AppSpec, answer: Answer, parallel: int) -> list[Entry]:
+async def _renew(world: World, spec: AppSpec, answer: Answer, request: StartSpecs) -> list[Entry]:
     """A known app of a file: everything in the file is taken up, then its instances are restarted."""
     entries = [entry for _, entry in sorted(world.supervisor.entries.items()) if entry.name == spec.name]
     number_changed = spec.instances_given and entries[0].spec.instances != spec.instances
+    rolling = [entry for entry in entries if request.how == "reload" and world.rollouts.possible(entry)]
     for entry in entries:
-        world.supervisor.respec(entry, spec)
+        if entry not in rolling:
+            world.supervisor.respec(entry, spec)
     answer.say(f"Applying action restartProcessId on app [{spec.name}](ids: {[entry.id for entry in entries]})")
     if number_changed:
         entries = await _match_number(world, spec, entries, answer)
     for entry in entries:
-        if spec.job is not None and isinstance(entry.instance.actual, Down):
-            continue  # a job that does not run now takes up its new settings with the next run
+        if spec.job is not None:
+            continue  # the next run takes up the new settings; one under way is not killed for them
         await restart(world, entry, "restarted with its file")
         answer.say(f"[{entry.name}]({entry.id}) ✓")
     return entries
