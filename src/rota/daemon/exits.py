@@ -55,6 +55,12 @@ class ExitWatch:
         if self._watched.pop((child.process.pid, child.process.start_ticks), None) is not None:
             self._loop.remove_reader(child.pidfd)
 
+    def reassign(self, id: int, child: Child) -> None:
+        """From now on report this process's end to instance `id`."""
+        watched = self._watched.get((child.process.pid, child.process.start_ticks))
+        if watched is not None:
+            watched.id = id
+
     def keeper_says(self, pid: int, start: int, status: int) -> None:
         """An orphan of ours, or some stray, ended and was reaped by the keeper."""
         watched = self._watched.get((pid, start))

@@ -52,12 +52,26 @@ class Gates:
 
     def open(self, entry: Entry, child: Child) -> None:
         """Start listening to a process."""
-        marker = environ.marker(self._world.home_id, entry.id, child.gen)
-        self._sampler.watch(entry.id, child.process, f"{environ.MARKER}={marker}".encode())
+        self._count(entry, child)
         if child.ipc is not None:
             closed = partial(self._channel_closed, entry)
             entry.channel = Channel(child.ipc, partial(self._heard, entry, child.gen), closed)
+        self._world.cluster.opened(entry, child)
         self._probing.opened(entry)
+
+    def _count(self, entry: Entry, child: Child) -> None:
+        marker = environ.marker(self._world.home_id, child.key, child.gen)
+        self._sampler.watch(entry.id, child.process, f"{environ.MARKER}={marker}".encode())
+
+    def exchanged(self, one: Entry, other: Entry) -> None:
+        """Two running instances have exchanged their ids."""
+        for entry in (one, other):
+            self._sampler.forget(entry.id)
+        for entry in (one, other):
+            if entry.child is not None:
+                self._count(entry, entry.child)
+        dogs = {a.id: self._watchdogs.pop(b.id, None) for a, b in ((one, other), (other, one))}
+        self._watchdogs.update({id: dog for id, dog in dogs.items() if dog is not None})
 
     def close(self, entry: Entry) -> None:
         """Stop; what it said about itself is forgotten."""
@@ -65,6 +79,7 @@ class Gates:
             close()
         entry.closers.clear()
         self._sampler.forget(entry.id)
+        self._world.cluster.closed(entry)
         if entry.channel is not None:
             entry.channel.close()
             entry.channel = None
@@ -109,6 +124,8 @@ class Gates:
                 self._publish(entry, "process:exception")
             case node.BusEvent(type_):
                 self._publish(entry, type_)
+            case node.NodeInternal(cmd, fields) if self._world.cluster.heard(entry, gen, cmd, fields):
+                pass
             case node.Message() | node.NodeInternal():
                 self._publish(entry, "process:msg")
 
@@ -119,19 +136,20 @@ class Gates:
 
     def _instance_of(self, pid: int) -> int | None:
         """Whose tree a process belongs to: by its environment, which every process of a tree inherits."""
-        for entry in self._world.supervisor.entries.values():
+        everybody = self._world.supervisor.everybody()
+        for entry in everybody:
             if entry.child is not None and entry.child.process.pid == pid:
                 return entry.id
         prefix = f"{environ.MARKER}={self._world.home_id}:".encode()
         with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
             for item in file.read().split(b"\0"):
                 if item.startswith(prefix):
-                    id = item[len(prefix) :].partition(b":")[0]
-                    return int(id) if id.isdigit() else None
+                    key = item[len(prefix) :].split(b":")
+                    return next((e.id for e in everybody if e.child and _names(e.child, key)), None)
         return None
 
     def _noticed(self, id: int, pid: int, notice: Notice) -> None:
-        entry = self._world.supervisor.entries.get(id)
+        entry = self._world.supervisor.find(id)
         if entry is None or entry.child is None:
             return
         gen = entry.child.gen
@@ -152,5 +170,13 @@ class Gates:
             former.cancel()
         if interval > 0:
             reason = f"no sign of life for {interval:g} s (watchdog)"
-            expired = partial(self._world.supervisor.handle, entry.id, Unhealthy(gen, reason))
+
+            def expired() -> None:
+                self._world.supervisor.handle(entry.id, Unhealthy(gen, reason))
+
             self._watchdogs[entry.id] = Watchdog(interval, self._world.clock, expired)
+
+
+def _names(child: Child, key: list[bytes]) -> bool:
+    """Whether the rest of a marker, `id:gen`, is this process's."""
+    return key == [str(child.key).encode(), str(child.gen).encode()]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rota.daemon.supervisor import has_started, is_idle, is_late, is_settled_up
 from rota.errors import SpecError
+from rota.process.spec import is_gated
 from rota.process.state import Down, Failed, Ready
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ async def _want_up(world: World, entries: Sequence[Entry], why: str, *, fresh: b
         if number and number % SLICE == 0:
             await asyncio.sleep(0)
         if entry.spec.job is not None:
-            world.runbook.run_now(entry.name, note=why)
+            world.runbook.ensure_run(entry.name, note=why)
         else:
             world.supervisor.want([entry.id], "up", why, fresh=fresh)
 
@@ -121,8 +122,7 @@ async def wait_up(world: World, ids: Iterable[int]) -> None:
     ids = list(ids)
 
     def done(entry: Entry) -> bool:
-        gated = entry.spec.wait_ready or entry.spec.ready is not None
-        return is_settled_up(entry) if gated else has_started(entry)
+        return is_settled_up(entry) if is_gated(entry.spec) else has_started(entry)
 
     await world.supervisor.settled(ids, done)
 
@@ -132,7 +132,7 @@ async def stop_all(world: World, why: str) -> None:
     supervisor = world.supervisor
     supervisor.leaving = True
     supervisor.want(list(supervisor.entries), "suspend", why)
-    await supervisor.settled(list(supervisor.entries), is_idle)
+    await supervisor.settled([entry.id for entry in supervisor.everybody()], is_idle)
 
 
 def left_wanted(world: World) -> list[Entry]:

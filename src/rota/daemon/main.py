@@ -15,6 +15,8 @@ from rota.daemon import spawn
 from rota.daemon.adopt import Adoption
 from rota.daemon.budgets import Budgets
 from rota.daemon.bus import Bus
+from rota.daemon.cluster.members import Cluster
+from rota.daemon.cluster.rollout import Rollouts
 from rota.daemon.crontab import Crontab
 from rota.daemon.descent import Reapers
 from rota.daemon.exits import ExitWatch
@@ -72,7 +74,7 @@ def main(argv: list[str]) -> int:
     if state is not None:
         keeper = KeeperLink(state.keeper if state.keeper >= 0 else None)
         keeper.held = state.held
-        inheritance = Inheritance(ipc=state.ipc)
+        inheritance = Inheritance(ipc=state.ipc, kept=dict(state.more))
         if state.notify >= 0:
             inheritance.kept[NOTIFY_KEY] = [state.notify]
     else:
@@ -122,6 +124,7 @@ class Daemon:
         reapers = Reapers(os.getppid() if self.keeper.alive else None, set())
         sampler = Sampler(reapers)
         probing = Probing(world, reapers)
+        world.cluster = Cluster(world, inheritance.kept)
         self.gates, self.meters = Gates(world, sampler, probing), Meters(world, sampler)
         world.sample, world.usage = self.meters.sample, self.meters.usage
         self.gates.listen(next(iter(inheritance.kept.pop(NOTIFY_KEY, [])), None))
@@ -139,7 +142,10 @@ class Daemon:
         unfinished = runbook.recover()
         self.crontab.load()
         supervisor.became_idle, supervisor.app_changed = runbook.became_idle, self.crontab.refresh
+        rollouts = world.rollouts = Rollouts(world, self.effects)
+        rollouts.before_adoption()
         report = Adoption(world, self.effects, inheritance).run()
+        rollouts.after_adoption()
         runbook.resume(unfinished)
         self.crontab.start()
         for name in list(supervisor.by_name):

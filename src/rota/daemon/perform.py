@@ -113,7 +113,7 @@ class Effects:
     def _order(self, entry: Entry, gen: int) -> spawn.Order:
         world = self._world
         record = record_of(world, entry)
-        extra = {"ROTA_DB": world.home.db}
+        extra = {"ROTA_DB": world.home.db, **entry.run_env}
         for name, value in world.settings.section(entry.name).items():
             if not isinstance(value, dict):
                 extra[name] = str(value)
@@ -274,10 +274,9 @@ class Effects:
         world.cluster.announced(entry, effect)
         world.ledger.event(public_id(entry.instance), entry.name, effect.event, effect.detail)
         level = logging.ERROR if effect.event in LOUD else logging.INFO
-        log.log(
-            level, "App [%s:%d] %s%s", entry.name, public_id(entry.instance), effect.event, f" ({effect.detail})" * bool(effect.detail)
-        )
-        world.bus.publish(ProcessEvent(world.clock.now(), effect.event, public_id(entry.instance), entry.name, effect.detail))
+        id, detail = public_id(entry.instance), f" ({effect.detail})" * bool(effect.detail)
+        log.log(level, "App [%s:%d] %s%s", entry.name, id, effect.event, detail)
+        world.bus.publish(ProcessEvent(world.clock.now(), effect.event, id, entry.name, effect.detail))
         if effect.event in ("exit", "stop", "delete") and entry.instance.stands_for is None:
             with contextlib.suppress(OSError):
                 os.unlink(pid_path(entry.spec, entry.id, world.home.pids))

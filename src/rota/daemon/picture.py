@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rota.process.paths import log_paths, pid_path
 from rota.process.record import Record, Usage
 from rota.process.spec import resolved_instances
+from rota.process.state import public_id
 from rota.wire.messages import LogSource
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ NOTHING = Usage()
 def record_of(world: World, entry: Entry) -> Record:
     """The picture as of now."""
     spec, told = entry.spec, entry.told
-    out, error, combined = log_paths(spec, entry.id, world.home.logs)
+    out, error, combined = log_paths(spec, public_id(entry.instance), world.home.logs)
     return Record(
         instance=entry.instance,
         spec=spec,
@@ -30,7 +31,7 @@ def record_of(world: World, entry: Entry) -> Record:
         out_path=out,
         error_path=error,
         log_path=combined,
-        pid_path=pid_path(spec, entry.id, world.home.pids),
+        pid_path=pid_path(spec, public_id(entry.instance), world.home.pids),
         username=user_name(spec.uid),
         exec_mode=spec.exec_mode,
         instances=resolved_instances(spec.instances, world.cpus),

@@ -12,6 +12,7 @@ import logging
 import os
 import resource
 import signal as signals
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,6 +42,8 @@ class State(msgspec.Struct, frozen=True):
     ipc: dict[str, int]
     """IPC ends by key."""
     notify: int = -1
+    more: dict[str, list[int]] = {}
+    """Further descriptors that the keeper holds too, by its keys: listeners and control sockets of clusters."""
 
 
 def reexecute(world: World, lock_fd: int, server: Server) -> None:
@@ -50,15 +53,16 @@ def reexecute(world: World, lock_fd: int, server: Server) -> None:
     world.ledger.write_snapshot()
     listener = server.listener()
     ipc = {
-        spawn.kept_key(entry.id, entry.child.gen): entry.child.ipc.fileno()
-        for entry in world.supervisor.entries.values()
+        spawn.kept_key(entry.child.key, entry.child.gen): entry.child.ipc.fileno()
+        for entry in world.supervisor.everybody()
         if entry.child is not None and entry.child.ipc is not None
     }
     listening = listener.fileno() if listener is not None else -1
-    state = State(world.keeper.fileno(), listening, world.keeper.held, ipc, world.notify_fd)
+    state = State(world.keeper.fileno(), listening, world.keeper.held, ipc, world.notify_fd, world.cluster.handover())
     memory = os.memfd_create("rota-state", 0)
     os.write(memory, msgspec.json.encode(state))
-    for fd in (memory, lock_fd, state.keeper, state.listener, state.notify, *ipc.values()):
+    more = chain.from_iterable(state.more.values())
+    for fd in (memory, lock_fd, state.keeper, state.listener, state.notify, *ipc.values(), *more):
         if fd >= 0:
             os.set_inheritable(fd, True)
     argv = daemon_argv(world.home)
@@ -74,7 +78,13 @@ def read_state(fd: int | None) -> State | None:
     with open(fd, "rb") as file:
         file.seek(0)
         state = msgspec.json.decode(file.read(), type=State)
-    for number in (state.keeper, state.listener, state.notify, *state.ipc.values()):
+    for number in (
+        state.keeper,
+        state.listener,
+        state.notify,
+        *state.ipc.values(),
+        *chain.from_iterable(state.more.values()),
+    ):
         if number >= 0:
             os.set_inheritable(number, False)
     return state
@@ -93,29 +103,32 @@ def become_keeper(world: World, lock_fd: int) -> None:
         return
     log.error("the keeper died; taking its place")
     world.ledger.flush()
-    inherited = [item for entry in world.supervisor.entries.values() if (item := _kept(world, entry.id))]
+    inherited = [item for entry in world.supervisor.everybody() if (item := _kept(world, entry.child))]
     if world.notify_fd >= 0:
         os.set_inheritable(world.notify_fd, True)
         inherited.append(f"{NOTIFY_KEY}:{world.notify_fd}")
+    for key, fds in world.cluster.handover().items():
+        for fd in fds:
+            os.set_inheritable(fd, True)
+        inherited.append(f"{key}:{','.join(map(str, fds))}")
     os.set_inheritable(lock_fd, True)
     argv = keeper_argv(world.home, lock_fd, inherited)
     _before_exec(world)
     os.execv(argv[0], argv)  # noqa: S606 - no shell, and that is the point
 
 
-def _kept(world: World, id: int) -> str:
+def _kept(world: World, child: spawn.Child | None) -> str:
     """KEY:FD,FD of one instance's FIFOs (read-write, as the keeper holds them) and IPC end."""
-    child = world.supervisor.entries[id].child
     if child is None:
         return ""
     fds: list[int] = []
     for stream in ("out", "err"):
         try:
-            fds.append(os.open(spawn.fifo_path(world.run_dir, id, child.gen, stream), os.O_RDWR))
+            fds.append(os.open(spawn.fifo_path(world.run_dir, child.key, child.gen, stream), os.O_RDWR))
         except OSError:
             return ""
     if child.ipc is not None:
         fds.append(os.dup(child.ipc.fileno()))
     for fd in fds:
         os.set_inheritable(fd, True)
-    return f"{spawn.kept_key(id, child.gen)}:{','.join(map(str, fds))}"
+    return f"{spawn.kept_key(child.key, child.gen)}:{','.join(map(str, fds))}"

@@ -8,9 +8,11 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from rota.daemon.entry import Entry, Waiter
 from rota.process.events import Wanted
-from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting, Up, process_of
+from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting, Up, mark_of, process_of
 from rota.process.step import step
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from rota.process.spec import AppSpec
 
 log = logging.getLogger("rota.supervisor")
+
+PASSING = 1 << 30
+"""Ids from here on are those of successors and of copies that leave; no person sees one."""
 
 
 class Performer(Protocol):
@@ -40,6 +45,8 @@ class Supervisor:
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self.entries: dict[int, Entry] = {}
+        self.passing: dict[int, Entry] = {}
+        """Successors and copies that leave, while a reload is under way; no list shows them."""
         self.performer: Performer
         self._ledger = ledger
         self._clock = clock
@@ -58,11 +65,61 @@ class Supervisor:
 
     def adopt(self, instance: Instance, spec: AppSpec) -> Entry:
         """Take in a row of the ledger."""
+        if instance.stands_for is not None:
+            entry = self.passing[instance.id] = Entry(instance, spec)
+            return entry
         entry = self.entries[instance.id] = Entry(instance, spec)
         self._next_id = max(self._next_id, instance.id + 1)
         self.by_name.setdefault(spec.name, {})[instance.id] = entry
         self.app_changed(spec.name)
         return entry
+
+    def find(self, id: int) -> Entry | None:
+        """An instance, a successor, or a copy that leaves."""
+        return self.entries.get(id) or self.passing.get(id)
+
+    def everybody(self) -> list[Entry]:
+        """All of them, those that only pass included."""
+        return [*self.entries.values(), *self.passing.values()]
+
+    def passing_for(self, id: int) -> list[Entry]:
+        """Successors of an instance, and copies of it that leave."""
+        return [entry for entry in self.passing.values() if entry.instance.stands_for == id]
+
+    def successor(self, old: Entry, spec: AppSpec) -> Entry:
+        """A second copy of an instance, which takes its place by `promote`, or is forgotten."""
+        former = old.instance
+        id = max(self.passing, default=PASSING - 1) + 1
+        while any(entry.instance.mark == id for entry in self.entries.values()):
+            id += 1
+        instance = replace(
+            former, id=id, stands_for=former.id, desired="down", actual=Down(), last_exit=None, mark=None, unstable=0
+        )
+        entry = self.passing[id] = Entry(instance, spec)
+        self._ledger.save_many([(instance, spec)])
+        return entry
+
+    def promote(self, new: Entry, spec: AppSpec, leaver_spec: AppSpec) -> Entry:
+        """The successor becomes the instance and the other one leaves, in one write. Returns the one that leaves."""
+        id, passing_id = new.instance.stands_for, new.id
+        assert id is not None
+        old = self.entries[id]
+        theirs, ours = old.instance, new.instance
+        new.instance = replace(
+            theirs,
+            **{name: getattr(ours, name) for name in ("actual", "gen", "started", "desired")},
+            restarts=theirs.restarts + 1, unstable=0, delay=0.0, mark=mark_of(ours), restart_reason=ours.restart_reason,
+        )  # fmt: skip
+        old.instance = replace(theirs, id=passing_id, stands_for=id, leaving=True, mark=mark_of(theirs))
+        new.spec, old.spec = spec, leaver_spec
+        new.watching, new.run_log = old.watching, old.run_log
+        both = [*new.waiters, *old.waiters]
+        new.waiters, old.waiters = list(both), both
+        self.entries[id], self.passing[passing_id] = new, old
+        self.by_name.setdefault(spec.name, {})[id] = new
+        self._ledger.save_many([(new.instance, spec), (old.instance, leaver_spec)])
+        self.app_changed(spec.name)
+        return old
 
     def named(self, name: str) -> list[Entry]:
         """The instances of an app, by id."""
@@ -109,8 +166,6 @@ class Supervisor:
 
     def reset(self, entry: Entry) -> None:
         """Counters back to zero."""
-        from msgspec.structs import replace
-
         entry.instance = replace(entry.instance, restarts=0, unstable=0, delay=0.0, created=self._clock.now())
         self._ledger.save(entry.instance, entry.spec)
 
@@ -121,10 +176,11 @@ class Supervisor:
 
     def forget(self, entry: Entry) -> None:
         """Remove the row. Called by the performer of Forget."""
-        self.entries.pop(entry.id, None)
-        self._unname(entry)
         self._ledger.delete(entry.id)
-        self.app_changed(entry.name)
+        if self.passing.pop(entry.id, None) is None:
+            self.entries.pop(entry.id, None)
+            self._unname(entry)
+            self.app_changed(entry.name)
         for waiter in list(entry.waiters):
             waiter.look(entry, gone=True)
 
@@ -138,6 +194,8 @@ class Supervisor:
         if self.leaving and want in ("up", "restart"):
             return
         for id in list(ids):
+            for passing in self.passing_for(id) if self.passing and want != "up" else ():
+                self.handle(passing.id, Wanted("forget", why))
             self.handle(id, Wanted(want, why, fresh))
 
     def handle(self, id: int, event: Event) -> None:
@@ -153,7 +211,7 @@ class Supervisor:
             self._busy = False
 
     def _take(self, id: int, event: Event) -> None:
-        entry = self.entries.get(id)
+        entry = self.find(id)
         if entry is None:
             return
         before = entry.instance
@@ -170,7 +228,7 @@ class Supervisor:
         idle = isinstance(entry.instance.actual, Down | Failed | Backoff)
         if idle and entry.child is not None and process_of(entry.instance.actual) is None:
             self.performer.release(entry)
-        if idle:
+        if idle and entry.instance.stands_for is None:
             self.became_idle(entry)
         for waiter in list(entry.waiters):
             waiter.look(entry)
@@ -184,18 +242,19 @@ class Supervisor:
         progress: Callable[[set[int]], None] | None = None,
     ) -> None:
         """Return when `done` holds for every one of these instances, or they are forgotten."""
-        pending = {id for id in ids if id in self.entries and not done(self.entries[id])}
+        pending = {id for id in ids if (entry := self.find(id)) is not None and not done(entry)}
         if not pending:
             return
         waiter = Waiter(done, pending, asyncio.get_running_loop().create_future(), progress)
-        watched = [self.entries[id] for id in pending]
+        watched = [entry for id in pending if (entry := self.find(id)) is not None]
         for entry in watched:
             entry.waiters.append(waiter)
         try:
             await waiter.future
         finally:
-            for entry in watched:
-                entry.waiters.remove(waiter)
+            for entry in (*watched, *(self.find(id) for id in pending)):
+                if entry is not None and waiter in entry.waiters:
+                    entry.waiters.remove(waiter)
 
 
 def has_started(entry: Entry) -> bool:

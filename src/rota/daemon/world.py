@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rota.clock import Clock
     from rota.daemon.budgets import Budgets
     from rota.daemon.bus import Bus
+    from rota.daemon.cluster.members import Cluster
+    from rota.daemon.cluster.rollout import Rollouts
     from rota.daemon.entry import Entry
     from rota.daemon.keeperlink import KeeperLink
     from rota.daemon.ledger import Ledger
@@ -43,6 +45,8 @@ class World:
     supervisor: Supervisor
     started: float
     cpus: int
+    cluster: Cluster = None  # type: ignore[assignment]  # set in main.py, as is what carries reloads out
+    rollouts: Rollouts = None  # type: ignore[assignment]
     notify_path: str = ""
     notify_fd: int = -1
     budgets: Budgets = None  # type: ignore[assignment]

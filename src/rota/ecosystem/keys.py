@@ -88,6 +88,7 @@ PM2_KEYS: tuple[Key, ...] = (
     Key("limits", values.limits),
     Key("listen", values.strings),
     Key("balance", values.one_of("auto", "slot", "shared", "rr")),
+    Key("affinity", values.one_of("", "ip")),
     Key("ready", values.anything),
     Key("alive", values.anything),
     Key("tz", values.zone, "job_tz"),

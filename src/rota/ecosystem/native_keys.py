@@ -228,6 +228,7 @@ APP_KEYS = (
     NativeKey("listen", values.strings, _NAMES, "Sockets that rota opens and hands over, as tcp://127.0.0.1:80."),
     NativeKey("balance", values.one_of("auto", "slot", "shared", "rr"), _choice("auto", "slot", "shared", "rr"),
               "How connections are spread over a cluster."),
+    NativeKey("affinity", values.one_of("", "ip"), _choice("", "ip"), "ip: one client, one instance."),
 )  # fmt: skip
 
 JOB_KEYS = (

@@ -16,7 +16,7 @@ Settings = dict[str, Any]
 _FIELDS = (
     "name namespace exec_mode instances instance_var increment_var env shell_env env_name env_variants env_files "
     "filter_env port uid gid umask nice limits autostart depends_on max_memory cron_tz wait_ready "
-    "listen_timeout ready alive pid_file listen balance"
+    "listen_timeout ready alive pid_file listen balance affinity"
 )
 
 PLACES: dict[str, tuple[str, str]] = {

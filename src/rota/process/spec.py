@@ -170,6 +170,8 @@ class AppSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # Cluster (listeners of our own): see docs/architecture.md.
     listen: tuple[str, ...] = ()
     balance: Literal["auto", "slot", "shared", "rr"] = "auto"
+    affinity: Literal["", "ip"] = ""
+    """ip: the connections of one address go to one instance, for as long as that is there."""
 
     version: str = "N/A"
     extra: dict[str, msgspec.Raw] = {}

@@ -62,6 +62,7 @@ async def _down(world: World, answer: Answer, leaving: list[Entry]) -> None:
     ids = [entry.id for entry in leaving]
 
     async def work(left: set[int]) -> None:
+        await world.rollouts.clear(leaving)
         world.supervisor.want(ids, "forget", "scaled down")
         await world.supervisor.settled(ids, is_stuck, lambda pending: left.intersection_update(pending))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rota.daemon.lifecycle import check_dependencies, start_in_order, wait_up
 from rota.daemon.supervisor import is_stuck
-from rota.daemon.verbs.act import report_failures, report_held, restart
+from rota.daemon.verbs.act import report_failures, report_held, restart, roll
 from rota.daemon.verbs.show import show_list
 from rota.errors import NotPermitted
 from rota.process.spec import resolved_instances
@@ -93,18 +93,25 @@ async def _renew(world: World, spec: AppSpec, answer: Answer, request: StartSpec
     answer.say(f"Applying action restartProcessId on app [{spec.name}](ids: {[entry.id for entry in entries]})")
     if number_changed:
         entries = await _match_number(world, spec, entries, answer)
+    ids = [entry.id for entry in entries]
+    await roll(world, {entry.id: spec for entry in rolling if entry in entries}, request.parallel, answer)
+    if answer.code:
+        return []
     for entry in entries:
+        if entry in rolling:
+            continue
         if spec.job is not None:
             continue  # the next run takes up the new settings; one under way is not killed for them
         await restart(world, entry, "restarted with its file")
         answer.say(f"[{entry.name}]({entry.id}) ✓")
-    return entries
+    return [world.supervisor.entries.get(id, entry) for id, entry in zip(ids, entries, strict=True)]
 
 
 async def _match_number(world: World, spec: AppSpec, entries: list[Entry], answer: Answer) -> list[Entry]:
     wanted = resolved_instances(spec.instances, world.cpus)
     if wanted < len(entries):
         leaving = entries[wanted:]
+        await world.rollouts.clear(leaving)
         world.supervisor.want([entry.id for entry in leaving], "forget", "fewer instances in the file")
         await world.supervisor.settled([entry.id for entry in leaving], is_stuck)
     elif wanted > len(entries):

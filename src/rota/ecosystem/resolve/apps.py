@@ -214,12 +214,25 @@ def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str) ->
             patch.pop(name, None)
     if settings.get("execute_command"):
         patch["exec_mode"] = "fork"
-    elif "exec_mode" not in patch and _is_node(spec.interpreter) and settings.get("instances", -2) >= -1:
+    elif "exec_mode" not in patch and _shares_sockets(settings, spec):
         patch["exec_mode"] = "cluster"
     if patch.keys() & JOB_ONLY:
         # A job named by --every and the like is one, whether or not --no-autorestart was said.
         patch["autorestart"] = False
     return patch
+
+
+def _shares_sockets(settings: Settings, spec: AppSpec) -> bool:
+    """Node as in PM2; several copies of a Python program: servers among them can only have one port together."""
+    if _is_node(spec.interpreter) and settings.get("instances", -2) >= -1:
+        return True
+    several = settings.get("instances", 1) not in (None, 1)
+    python = any(os.path.basename(word).startswith("python") for word in (spec.interpreter, *spec.command()[:1]))
+    return several and (python or "PYTHONUNBUFFERED" in spec.env) and not _is_job(settings)
+
+
+def _is_job(settings: Settings) -> bool:
+    return bool(settings.get("job") or settings.keys() & JOB_ONLY or settings.get("cron_restart"))
 
 
 def _is_node(interpreter: str) -> bool:

@@ -1,0 +1,97 @@
+"""A copy leaves: it accepts no more, and its connections end. What they did is done when `drained` returns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+from rota.daemon.cluster.programs import Kind
+from rota.daemon.cluster.sockets import catches, connections
+from rota.process.rollout import DRAIN_TIMEOUT, SOFT_DRAIN
+from rota.process.state import process_of
+
+if TYPE_CHECKING:
+    from rota.daemon.cluster.members import Member
+    from rota.daemon.entry import Entry
+    from rota.daemon.world import World
+
+log = logging.getLogger("rota.cluster")
+
+EVERY = 0.05
+SETTLE = 0.3
+"""After steering away: handshakes that had begun are completed into the queue that was chosen for them, seconds."""
+
+
+async def emptied(world: World, entry: Entry) -> None:
+    """For a slot that nobody takes over: steer away, and let the process accept what waits in its queue."""
+    member = world.cluster.members.get(entry)
+    if member is None:
+        return
+    number = entry.instance.number
+    mine = [listener for listener in world.cluster.listeners.of(entry.name) if listener.name in member.names]
+    member.healthy = False
+    world.cluster.steer(entry.name)
+    until = world.loop.time() + DRAIN_TIMEOUT
+    await asyncio.sleep(SETTLE)
+    while world.loop.time() < until:
+        if not any(not each.shared and each.waiting(number) for each in mine):
+            return
+        await asyncio.sleep(EVERY)
+
+
+async def drained(world: World, entry: Entry) -> None:
+    """Stop accepting, then wait until the connections have ended, or are better ended by the app itself, or for long enough."""
+    member, process = world.cluster.members.get(entry), process_of(entry.instance.actual)
+    if member is None or process is None or entry.tree is None:
+        return
+    mine = [each for each in world.cluster.listeners.of(entry.name) if each.name in member.names]
+    ports = [(each.address.family, each.address.port) for each in mine if each.address.kind == socket.SOCK_STREAM]
+    member.draining = True
+    world.cluster.steer(entry.name)
+    if not _stop_accepting(entry, member):
+        return  # its own way of ending is all there is
+    began = world.loop.time()
+    while process_of(entry.instance.actual) is not None and entry.tree is not None:
+        await asyncio.sleep(EVERY)
+        passed = world.loop.time() - began
+        if member.node is not None and member.node.drained:
+            return
+        if member.node is None and await _count(entry, ports) == 0:
+            return
+        if passed >= DRAIN_TIMEOUT or (passed >= SOFT_DRAIN and _ends_gracefully(entry, member, process.pid)):
+            return
+
+
+def _stop_accepting(entry: Entry, member: Member) -> bool:
+    if member.node is not None:
+        return member.node.drain(SOFT_DRAIN, entry.spec.stop.signal)
+    if member.python is None or not member.python.active or entry.tree is None:
+        return False
+    for one in entry.tree.members():
+        if catches(one.pid, signal.SIGURG):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(one.pid, signal.SIGURG)
+    return True
+
+
+def _ends_gracefully(entry: Entry, member: Member, pid: int) -> bool:
+    if entry.spec.stop.with_message:
+        return True
+    if member.kind is Kind.NODE:
+        return bool(member.node and member.node.catches)
+    return catches(pid, signal.SIGTERM)
+
+
+async def _count(entry: Entry, ports: list[tuple[int, int]]) -> int:
+    assert entry.tree is not None
+    pids = [one.pid for one in entry.tree.members()]
+    try:
+        return await asyncio.to_thread(connections, pids, ports)
+    except OSError as error:
+        log.warning("%s: the kernel does not tell its connections (%s)", entry.name, error.strerror)
+        return -1

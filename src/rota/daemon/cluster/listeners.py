@@ -1,0 +1,230 @@
+"""The listening sockets of clusters: bound once by the daemon, kept by the keeper, closed when their app ends.
+
+A listener has one SO_REUSEPORT socket per slot (an instance's number), or a single one that all share. Every socket belongs
+to one group, whose steering program names the members that get new connections. Sockets of slots that are not used at the
+moment stay open: the kernel numbers the members of a group by the order in which they came, and closing one would renumber.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from rota.daemon.cluster import steering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rota.daemon.keeperlink import KeeperLink
+
+log = logging.getLogger("rota.cluster")
+
+PREFIX = "listen/"
+"""The keeper's names: listen/APP/NAME/INDEX/SLOT, words percent-encoded."""
+BACKLOG = 4096
+SHARED_SLOT = -1
+WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not bound to
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What an app wants to listen on."""
+
+    family: int
+    kind: int
+    """SOCK_STREAM or SOCK_DGRAM."""
+    host: str
+    """Numeric, or the path of a unix socket."""
+    port: int
+    v6only: bool = False
+
+    @property
+    def target(self) -> tuple[str, int] | str:
+        """What bind() takes."""
+        return self.host if self.family == socket.AF_UNIX else (self.host, self.port)
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One address of one app."""
+
+    app: str
+    name: str
+    address: Address
+    sockets: list[socket.socket] = field(default_factory=list)
+    """By index in the group."""
+    slots: list[int] = field(default_factory=list)
+    """Whose each one is; SHARED_SLOT when there is just one for all."""
+    steered: tuple[object, ...] = ()
+    data: object = None
+    """What the first Node worker gave, to be given to the others (TLS session tickets)."""
+
+    @property
+    def shared(self) -> bool:
+        return self.slots == [SHARED_SLOT]
+
+    def of_slot(self, slot: int) -> socket.socket | None:
+        """The slot's socket, where it has one."""
+        wanted = SHARED_SLOT if self.shared else slot
+        return self.sockets[self.slots.index(wanted)] if wanted in self.slots else None
+
+    def steer(self, live: Iterable[int], *, by_address: bool = False) -> None:
+        """New connections go to these slots only. With none they wait in the queues for whoever comes."""
+        wanted = set(live)
+        indexes = [index for index, slot in enumerate(self.slots) if slot in wanted]
+        state = (by_address, len(self.slots), *indexes)
+        if self.shared or not indexes or state == self.steered:
+            return
+        try:
+            steering.attach(self.sockets[0], steering.program(indexes, len(self.slots), by_address=by_address))
+            self.steered = state
+        except OSError as error:
+            log.error("%s: cannot steer connections of %s: %s", self.app, self.name, error.strerror)
+
+    def waiting(self, slot: int) -> int:
+        """Connections in the slot's queue that nobody has accepted yet (TCP_INFO's tcpi_unacked of a listening socket)."""
+        sock = self.of_slot(slot)
+        if sock is None or self.address.kind != socket.SOCK_STREAM or self.address.family == socket.AF_UNIX:
+            return 0
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return int(struct.unpack_from("I", info, 24)[0])
+
+
+class Listeners:
+    """All listeners, by app and name."""
+
+    def __init__(self, keeper: KeeperLink) -> None:
+        self._keeper = keeper
+        self._all: dict[tuple[str, str], Listener] = {}
+
+    def of(self, app: str) -> list[Listener]:
+        """An app's listeners."""
+        return [listener for listener in self._all.values() if listener.app == app]
+
+    def get(self, app: str, name: str) -> Listener | None:
+        return self._all.get((app, name))
+
+    def apps(self) -> set[str]:
+        """Apps that have listeners."""
+        return {app for app, _ in self._all}
+
+    def obtain(self, app: str, name: str, address: Address, slot: int, *, shared: bool) -> socket.socket:
+        """The socket of a slot, bound and listening; made where there is none yet.
+
+        Raises:
+            OSError: as bind() would; EADDRINUSE also when it is another app's.
+        """
+        listener = self._all.get((app, name))
+        if listener is not None and (found := listener.of_slot(slot)) is not None:
+            return found
+        first = listener is None
+        if listener is None:
+            self._refuse_taken(app, address)
+            listener = Listener(app, name, address)
+        group = not shared and address.family != socket.AF_UNIX
+        if group and first and address.port:
+            # SO_REUSEPORT would let us join a group of somebody else's: without it the kernel says that it is taken.
+            _bind(address, reuse=False, listen=False).close()
+        sock = _bind(listener.address, reuse=group, listen=True)
+        if listener.address.port == 0 and address.family != socket.AF_UNIX:
+            host, port = sock.getsockname()[:2]
+            listener.address = Address(address.family, address.kind, host, port, address.v6only)
+        listener.sockets.append(sock)
+        listener.slots.append(slot if group else SHARED_SLOT)
+        self._all[app, name] = listener
+        self._keeper.deposit(self._key(listener, len(listener.slots) - 1), [sock.fileno()])
+        return sock
+
+    def _refuse_taken(self, app: str, address: Address) -> None:
+        for other in self._all.values():
+            if overlap(other.address, address):
+                log.error("%s wants port %d, which %s has", app, address.port, other.app)
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+    def close(self, listener: Listener) -> None:
+        """Give the address back at once, whoever still holds a copy of a socket."""
+        for index, sock in enumerate(listener.sockets):
+            if listener.address.kind == socket.SOCK_STREAM:
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    log.debug("%s: %s was closed already", listener.app, listener.name)
+            sock.close()
+            self._keeper.deposit(self._key(listener, index), [])
+        if listener.address.family == socket.AF_UNIX and os.path.exists(listener.address.host):
+            os.unlink(listener.address.host)
+        self._all.pop((listener.app, listener.name), None)
+
+    # --- across daemons ---
+
+    def _key(self, listener: Listener, index: int) -> str:
+        words = (listener.app, listener.name, str(index), str(listener.slots[index]))
+        return PREFIX + "/".join(quote(word, safe="") for word in words)
+
+    def adopt(self, kept: dict[str, list[int]]) -> None:
+        """Take over what the keeper held."""
+        found: list[tuple[int, str, str, int, int]] = []
+        for key in [key for key in kept if key.startswith(PREFIX)]:
+            app, name, index, slot = (unquote(word) for word in key[len(PREFIX) :].split("/"))
+            found.append((int(index), app, name, int(slot), kept.pop(key)[0]))
+        for _, app, name, number, fd in sorted(found):
+            os.set_inheritable(fd, False)
+            sock = socket.socket(fileno=fd)
+            listener = self._all.setdefault((app, name), Listener(app, name, _address_of(sock)))
+            listener.sockets.append(sock)
+            listener.slots.append(number)
+
+    def handover(self) -> dict[str, list[int]]:
+        """All sockets by the keeper's names, for a successor in the same process."""
+        return {
+            self._key(listener, index): [sock.fileno()]
+            for listener in self._all.values()
+            for index, sock in enumerate(listener.sockets)
+        }
+
+
+def overlap(one: Address, other: Address) -> bool:
+    """Whether two addresses cannot be listened on separately."""
+    if one.kind != other.kind or (one.family == socket.AF_UNIX) != (other.family == socket.AF_UNIX):
+        return False
+    if one.family == socket.AF_UNIX:
+        return one.host == other.host
+    if one.port != other.port or not one.port:
+        return False
+    if one.family != other.family:
+        v6 = one if one.family == socket.AF_INET6 else other
+        return v6.host in WILDCARDS and not v6.v6only
+    return one.host == other.host or bool({one.host, other.host} & WILDCARDS)
+
+
+def _bind(address: Address, *, reuse: bool, listen: bool) -> socket.socket:
+    # Non-blocking for all who hold it: the flag is the description's, and a copy that leaves must never be left in accept().
+    sock = socket.socket(address.family, address.kind | socket.SOCK_NONBLOCK)
+    try:
+        if address.family != socket.AF_UNIX and address.kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6only))
+        if reuse:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address.target)
+        if listen and address.kind == socket.SOCK_STREAM:
+            sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _address_of(sock: socket.socket) -> Address:
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return Address(sock.family, sock.type, str(name), 0)
+    v6only = sock.family == socket.AF_INET6 and bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+    return Address(sock.family, sock.type, name[0], name[1], v6only)

@@ -1,0 +1,304 @@
+"""The processes of cluster apps: how each is prepared, what it listens on, and which of them get new connections."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import sys
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import rota.inject
+from rota.daemon.cluster import steering
+from rota.daemon.cluster.handed import handed_over
+from rota.daemon.cluster.listeners import Address, Listener, Listeners
+from rota.daemon.cluster.node_primary import NodeWorker
+from rota.daemon.cluster.programs import Kind, kind_of
+from rota.daemon.cluster.python_child import CONTROL_FD, FORMER_PATH, PythonChild
+from rota.errors import SpawnFailed
+from rota.process.events import BecameReady
+from rota.process.state import Down, Failed, Ready, mark_of, process_of
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from rota.daemon.entry import Entry
+    from rota.daemon.spawn import Child, Order
+    from rota.daemon.world import World
+    from rota.process.effects import Announce
+    from rota.process.spec import AppSpec
+
+log = logging.getLogger("rota.cluster")
+
+CONTROL = "control/"
+"""The keeper's names for our ends of control sockets: control/MARK/GENERATION."""
+INJECT = os.path.dirname(rota.inject.__file__)
+NO_INJECT = "ROTA_NO_INJECT"
+"""Set to anything in an app's environment, it keeps our files out of its processes."""
+TAIL = 4096
+"""Bytes of a new copy's output that are shown when it does not become ready."""
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One process of a cluster app."""
+
+    kind: Kind
+    names: set[str] = field(default_factory=set)
+    """Listeners on which it accepts."""
+    python: PythonChild | None = None
+    node: NodeWorker | None = None
+    draining: bool = False
+    healthy: bool = True
+
+
+class Cluster:
+    """Called by those who start, hear and end processes; does nothing for apps that are no cluster."""
+
+    def __init__(self, world: World, kept: dict[str, list[int]]) -> None:
+        self._world = world
+        self.listeners = Listeners(world.keeper)
+        self.listeners.adopt(kept)
+        self.members: dict[Entry, Member] = {}
+        self._prepared: dict[Entry, tuple[socket.socket, socket.socket]] = {}
+        self._kept = {key: kept.pop(key) for key in [key for key in kept if key.startswith(CONTROL)]}
+
+    # --- starting ---
+
+    def prepared(self, entry: Entry, order: Order) -> Order:
+        """The order, with what makes its process a member of the cluster.
+
+        Raises:
+            SpawnFailed: a socket that the app is to be given cannot be bound.
+        """
+        spec = entry.spec
+        if not in_cluster(spec):
+            return order
+        if spec.listen:
+            return self._handing_over(entry, order)
+        kind = kind_of(spec, order.environ)
+        if order.environ.get(NO_INJECT):
+            return order
+        if kind is Kind.NODE:
+            return replace(order, environ=self._node_environ(entry, dict(order.environ)))
+        if kind is Kind.OTHER:
+            return order
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._prepared[entry] = (ours, theirs)
+        self._world.keeper.deposit(control_key(entry), [ours.fileno()])
+        environ = dict(order.environ)
+        former = environ.get("PYTHONPATH", "")
+        environ[FORMER_PATH], environ[CONTROL_FD] = former, str(theirs.fileno())
+        environ["PYTHONPATH"] = os.path.join(INJECT, "python") + (os.pathsep + former if former else "")
+        return replace(order, environ=environ, pass_fds=(*order.pass_fds, theirs.fileno()))
+
+    def _node_environ(self, entry: Entry, environ: dict[str, str]) -> dict[str, str]:
+        former = environ.get("NODE_OPTIONS", "")
+        preload = os.path.join(INJECT, "preload.cjs")
+        environ["ROTA_FORMER_NODE_OPTIONS"] = former
+        environ["NODE_OPTIONS"] = f'--require "{preload}" {former}'.strip()
+        environ["NODE_UNIQUE_ID"] = str(entry.instance.gen * 1000 + entry.instance.number + 1)
+        return environ
+
+    def _handing_over(self, entry: Entry, order: Order) -> Order:
+        try:
+            sockets = [self._socket(entry, f"listen:{text}", addresses)[1] for text, addresses in wanted(entry.spec)]
+        except OSError as error:
+            text = os.strerror(error.errno) if error.errno else str(error)
+            raise SpawnFailed(f"cannot listen on {', '.join(entry.spec.listen)}: {text}", "correct `listen`") from None
+        numbers = tuple(sock.fileno() for sock in sockets)
+        return replace(order, pass_fds=(*order.pass_fds, *numbers), prefix=handed_over(sys.executable, numbers))
+
+    def spawned(self, entry: Entry) -> None:
+        """The spawn came out, one way or the other: the child's end is no longer ours."""
+        pair = self._prepared.get(entry)
+        if pair is not None:
+            pair[1].close()
+
+    def opened(self, entry: Entry, child: Child) -> None:
+        """A process is there, new or adopted."""
+        if not in_cluster(entry.spec):
+            return
+        member = self.members[entry] = Member(kind_of(entry.spec, {}))
+        pair, adopted = self._prepared.pop(entry, None), False
+        control = pair[0] if pair is not None else None
+        if control is None and (kept := self._kept.pop(control_key(entry), None)):
+            control, adopted = socket.socket(fileno=kept[0]), True
+        if control is not None:
+            member.python = PythonChild(
+                self._world.loop,
+                control,
+                lambda name, address: self._socket(entry, name, [address])[1],
+                lambda name: self._listening(entry, name),
+            )
+            member.python.active = adopted
+        if member.kind is Kind.NODE and child.ipc is not None:
+            member.node = NodeWorker(
+                lambda line, fd: entry.channel is not None and entry.channel.send(line, fd),
+                lambda name, addresses: self._socket(entry, name, addresses),
+                lambda name: self._listening(entry, name),
+            )
+        if entry.spec.listen or process_of(entry.instance.actual) is not None:
+            # Handed over, or adopted: it listens on what its slot has.
+            number = entry.instance.number
+            member.names = {each.name for each in self.listeners.of(entry.name) if each.of_slot(number) is not None}
+        if entry.instance.stands_for is not None and entry.outputs is not None:
+            entry.outputs.listen(lambda _, data: entry.last_words.append(data[-TAIL:]))
+        self.steer(entry.name)
+
+    def closed(self, entry: Entry) -> None:
+        """Its main process is gone: whatever comes next must not go there."""
+        pair = self._prepared.pop(entry, None)
+        if pair is not None:
+            pair[0].close()
+        member = self.members.pop(entry, None)
+        if member is None:
+            return
+        if member.python is not None:
+            member.python.close()
+            self._world.keeper.deposit(control_key(entry), [])
+        self.steer(entry.name)
+
+    def heard(self, entry: Entry, gen: int, cmd: str, fields: dict[str, msgspec.Raw]) -> bool:
+        """An internal message of Node's. False when it is none of ours."""
+        member = self.members.get(entry)
+        return member is not None and member.node is not None and member.node.heard(cmd, fields)
+
+    def announced(self, entry: Entry, effect: Announce) -> None:
+        """Something became of an instance."""
+        if not in_cluster(entry.spec):
+            return
+        self.steer(entry.name)
+        if isinstance(entry.instance.actual, Down | Failed):
+            self._close_unused(entry.name)
+
+    def forgotten(self, entry: Entry) -> None:
+        """An instance is being removed."""
+        if in_cluster(entry.spec):
+            self._close_unused(entry.name, but=entry)
+
+    def _close_unused(self, app: str, but: Entry | None = None) -> None:
+        """An app of which nothing is to run any more gives its addresses back."""
+        for other in self._of(app):
+            if other is not but and not isinstance(other.instance.actual, Down | Failed):
+                return
+        for listener in self.listeners.of(app):
+            self.listeners.close(listener)
+
+    def close_abandoned(self, app: str) -> None:
+        """After a reload: what no process listens on any more is given back."""
+        used = set().union(*(self.members[entry].names for entry in self._of(app) if entry in self.members))
+        for listener in self.listeners.of(app):
+            if listener.name not in used:
+                self.listeners.close(listener)
+
+    def orphaned(self) -> None:
+        """After adoption: listeners of apps that are gone, control sockets of processes that are."""
+        for app in self.listeners.apps():
+            self._close_unused(app)
+        for key, fds in self._kept.items():
+            for fd in fds:
+                os.close(fd)
+            self._world.keeper.deposit(key, [])
+        self._kept.clear()
+
+    def handover(self) -> dict[str, list[int]]:
+        """What a successor in the same process needs, by the keeper's names."""
+        controls = {
+            control_key(entry): [member.python.socket.fileno()]
+            for entry, member in self.members.items()
+            if member.python is not None and member.python.socket.fileno() >= 0
+        }
+        return {**self.listeners.handover(), **controls}
+
+    # --- listening ---
+
+    def _socket(self, entry: Entry, name: str, addresses: list[Address]) -> tuple[Listener, socket.socket]:
+        shared = entry.spec.balance == "shared" or not steering.supported()
+        error: OSError | None = None
+        for address in addresses:
+            alone = shared or address.family == socket.AF_UNIX or address.kind == socket.SOCK_DGRAM
+            try:
+                sock = self.listeners.obtain(entry.name, name, address, entry.instance.number, shared=alone)
+            except OSError as refused:
+                if refused.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL):
+                    raise
+                error = refused
+                continue
+            listener = self.listeners.get(entry.name, name)
+            assert listener is not None
+            return listener, sock
+        raise error or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    def _listening(self, entry: Entry, name: str) -> None:
+        member = self.members.get(entry)
+        if member is None or member.draining:
+            return
+        member.names.add(name)
+        if not entry.spec.wait_ready and entry.spec.ready is None:
+            self._world.supervisor.handle(entry.id, BecameReady(entry.instance.gen, "listening"))
+        self.steer(entry.name)
+
+    def listens(self, entry: Entry) -> bool:
+        """Whether the process has listened on anything."""
+        member = self.members.get(entry)
+        return member is not None and bool(member.names)
+
+    def steer(self, app: str) -> None:
+        """New connections go to the processes that are ready and stay."""
+        listeners = self.listeners.of(app)
+        if not listeners:
+            return
+        entries = [entry for entry in self._of(app) if entry in self.members]
+        for listener in listeners:
+            fit = [e for e in entries if isinstance(e.instance.actual, Ready) and self._accepts(e, listener.name)]
+            healthy = [entry for entry in fit if self.members[entry].healthy]
+            by_address = any(entry.spec.affinity == "ip" for entry in fit)
+            listener.steer((entry.instance.number for entry in healthy or fit), by_address=by_address)
+
+    def _accepts(self, entry: Entry, name: str) -> bool:
+        member = self.members[entry]
+        return name in member.names and not member.draining
+
+    def _of(self, app: str) -> list[Entry]:
+        supervisor = self._world.supervisor
+        return [*supervisor.named(app), *(entry for entry in supervisor.passing.values() if entry.name == app)]
+
+
+def in_cluster(spec: AppSpec) -> bool:
+    """Whether rota owns the app's listening sockets."""
+    return spec.job is None and (spec.exec_mode == "cluster" or bool(spec.listen))
+
+
+def control_key(entry: Entry) -> str:
+    """The keeper's name for the control socket of the present process."""
+    key = entry.child.key if entry.child is not None else mark_of(entry.instance)
+    gen = entry.child.gen if entry.child is not None else entry.instance.gen
+    return f"{CONTROL}{key}/{gen}"
+
+
+def wanted(spec: AppSpec) -> list[tuple[str, list[Address]]]:
+    """The addresses of `listen`, as written and as they are tried.
+
+    Raises:
+        SpawnFailed: one that cannot be read.
+    """
+    return [(text, [_parsed(text)]) for text in spec.listen]
+
+
+def _parsed(text: str) -> Address:
+    scheme, _, rest = text.rpartition("://") if "://" in text else ("", "", text)
+    if scheme == "unix" or (not scheme and text.startswith("/")):
+        return Address(socket.AF_UNIX, socket.SOCK_STREAM, rest, 0)
+    host, _, port = rest.rpartition(":")
+    host = host.strip("[]")
+    if scheme not in ("", "tcp", "udp") or not port.isdecimal() or int(port) > 65535:
+        raise SpawnFailed(f"listen: {text} is no address", "write tcp://0.0.0.0:8080, udp://... or unix:///path")
+    kind = socket.SOCK_DGRAM if scheme == "udp" else socket.SOCK_STREAM
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", int(port), 0, kind, 0, socket.AI_NUMERICHOST)[0]  # noqa: S104
+    except OSError:
+        raise SpawnFailed(f"listen: {host} is no numeric address", "write 127.0.0.1 or [::1]") from None
+    return Address(int(found[0]), kind, str(found[4][0]), int(port))
