@@ -82,7 +82,7 @@ def _resolved(settings: Settings, key: str, place: Place, findings: Findings) ->
     )
     rest = {name: value for name, value in settings.items() if name not in _CONSUMED and value is not None}
     rest |= _checks(settings, cwd, {**environ, **env})
-    return apply_patch(spec, _with_paths(rest, settings, spec, base))
+    return apply_patch(spec, _with_paths(rest, settings, spec, base, python=command.python))
 
 
 def _checks(settings: Settings, cwd: str, environ: dict[str, str]) -> Settings:
@@ -201,7 +201,7 @@ def _name(settings: Settings, command: Command, env_name: str) -> str:
     return f"{name}-{env_name}" if settings.get("append_env_to_name") and env_name else name
 
 
-def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str) -> Settings:
+def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str, *, python: bool) -> Settings:
     """Relative paths made absolute, and the defaults that depend on the command."""
     patch = dict(rest)
     for name in _FILES:
@@ -214,7 +214,7 @@ def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str) ->
             patch.pop(name, None)
     if settings.get("execute_command"):
         patch["exec_mode"] = "fork"
-    elif "exec_mode" not in patch and _shares_sockets(settings, spec):
+    elif "exec_mode" not in patch and _shares_sockets(settings, spec, python=python):
         patch["exec_mode"] = "cluster"
     if patch.keys() & JOB_ONLY:
         # A job named by --every and the like is one, whether or not --no-autorestart was said.
@@ -222,13 +222,12 @@ def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str) ->
     return patch
 
 
-def _shares_sockets(settings: Settings, spec: AppSpec) -> bool:
+def _shares_sockets(settings: Settings, spec: AppSpec, *, python: bool) -> bool:
     """Node as in PM2; several copies of a Python program: servers among them can only have one port together."""
     if _is_node(spec.interpreter) and settings.get("instances", -2) >= -1:
         return True
     several = settings.get("instances", 1) not in (None, 1)
-    python = any(os.path.basename(word).startswith("python") for word in (spec.interpreter, *spec.command()[:1]))
-    return several and (python or "PYTHONUNBUFFERED" in spec.env) and not _is_job(settings)
+    return several and python and not _is_job(settings)
 
 
 def _is_job(settings: Settings) -> bool:
