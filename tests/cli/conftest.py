@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.eventually import eventually
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -45,15 +43,13 @@ class Rota:
     def __call__(self, *words: str, **given: Any) -> subprocess.CompletedProcess[str]:
         """Run a command line; whatever its exit code."""
         environ = {**self.environ, **given.pop("env", {})}
-        if "input" not in given:
-            given["stdin"] = subprocess.DEVNULL
+        given = {"timeout": LIMIT, **({} if "input" in given else {"stdin": subprocess.DEVNULL}), **given}
         return subprocess.run(
             [PROGRAM, *words],
             cwd=self.cwd,
             env=environ,
             capture_output=True,
             text=True,
-            timeout=LIMIT,
             check=False,
             **given,
         )
@@ -105,19 +101,19 @@ class Rota:
         return [pid for pid in found if alive(pid)]
 
     def end(self) -> None:
-        """Leave no process behind."""
-        pids = self.pids()
-        if pids:
-            self("kill")
-        with contextlib.suppress(AssertionError):
-            eventually(lambda: not any(map(alive, pids)), within=10)
-        for pid in filter(alive, pids):
-            os.kill(pid, signal.SIGKILL)
-        left = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._is_ours(pid)]
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """Leave no process behind, and none unmentioned."""
+        if self.pids():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self("kill", timeout=20)
+        left = self._ours()
+        while ours := self._ours():
+            for pid in ours:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         assert left == [], "processes outlived the test"
+
+    def _ours(self) -> list[int]:
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._is_ours(pid) and alive(pid)]
 
     def _is_ours(self, pid: int) -> bool:
         try:
@@ -147,7 +143,7 @@ def cache() -> Iterator[Path]:
 @pytest.fixture
 def rota(cache: Path) -> Iterator[Rota]:
     """A home below a short path: sockets have little room."""
-    place = Path(tempfile.mkdtemp(prefix="rota-t-", dir="/tmp"))
+    place = Path(tempfile.mkdtemp(prefix="rota-cli-", dir="/tmp"))
     running = Rota(place, cache)
     yield running
     running.end()

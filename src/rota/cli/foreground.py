@@ -33,6 +33,8 @@ ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
 FORWARDED = frozenset((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH))
 KEEPER_PATIENCE = 5.0
 """Seconds for the keeper to end after its daemon has said that it does."""
+KILL_ATTEMPTS = 3
+"""A daemon that dies while it stops the apps is brought back by its keeper, to be asked again."""
 
 _OUR_OUTPUT = frozenset(
     f"{place}{name}"
@@ -68,6 +70,7 @@ class Foreground:
         self._wanted, self._printer = wanted, Printer(session, wanted)
         self._events = Events(session, self._heard)
         self._stop = self._changed = False
+        self._to_forward: list[str] = []
 
     def run(self, requests: Sequence[StartSpecs], delay: float = 0.0) -> int:
         """Start, stream, end; returns the exit code.
@@ -130,8 +133,10 @@ class Foreground:
 
     def _end(self) -> None:
         self._stop = True
-        with suppress(DaemonUnreachable):
-            self._ask(Kill(), quiet=True)
+        for _ in range(KILL_ATTEMPTS):
+            with suppress(DaemonUnreachable):
+                self._ask(Kill(), quiet=True)
+                break
         self._events.close()
         while self._print():
             pass
@@ -151,7 +156,20 @@ class Foreground:
         if self._wakeup in ready:
             self._signalled(_drain(self._wakeup))
         self._events.poll()
+        self._forward()
         return connection in ready
+
+    def _forward(self) -> None:
+        """Pass signals on, when the daemon is there: one that is just being brought back gets them afterwards."""
+        while self._to_forward and (connection := self._session.running()) is not None:
+            with connection:
+                try:
+                    connection.call(SendSignal(signal=self._to_forward[0], target="all"))
+                except DaemonUnreachable:
+                    return
+                except RotaError:
+                    pass  # nothing runs just now that could be told
+            del self._to_forward[0]
 
     def _print(self) -> bool:
         batch = [record for reader in self._sources.readers for record in reader.poll()]
@@ -168,8 +186,7 @@ class Foreground:
             if number in ENDING:
                 self._stop = True
             elif number in FORWARDED:
-                with suppress(RotaError):
-                    self._session.call(SendSignal(signal=signal.Signals(number).name, target="all"))
+                self._to_forward.append(signal.Signals(number).name)
 
     def _ask(self, request: Request, *, quiet: bool = False) -> int:
         """Send a request and go on streaming until it is answered."""
