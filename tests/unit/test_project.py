@@ -31,6 +31,7 @@ CLOCK_READERS = {
     "cli/": "a command lives in a person's present and is gone before another clock could be wanted",
     "client/autostart.py": "the same: waits for a daemon's socket, outside any loop",
     "daemon/spawn.py": "stamps a process at the instant of its spawn",
+    "daemon/cluster/drain.py": "looks at the kernel's connections, which tell nobody when they end",
     "daemon/verbs/progress.py": "how long a person has been waiting",
     "torture/": "chance and patience of a program that plays the world against rota",
     "testing.py": "lets real time pass where a user's test asks for it",
@@ -141,6 +142,10 @@ def requirement_names(requirements: list[str]) -> set[str]:
     return {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
 
 
+FRAMEWORKS = {"django", "flask", "starlette", "fastapi"}
+"""Imported by the bindings of the library, inside a program of the user's that has them."""
+
+
 def project() -> dict[str, object]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
@@ -159,7 +164,8 @@ def test_the_keeper_needs_the_standard_library_alone(program: str) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     distributions = packages_distributions()
-    third_party = {top for path in python_files(SRC) for top in imports(path)} - sys.stdlib_module_names - {"rota"}
+    ours = [path for path in python_files(SRC) if not path.is_relative_to(SRC / "inject")]
+    third_party = {top for path in ours for top in imports(path)} - sys.stdlib_module_names - FRAMEWORKS - {"rota"}
     undeclared = {top for top in third_party if not declared() & requirement_names(distributions.get(top, [top]))}
     assert undeclared == set()
 
