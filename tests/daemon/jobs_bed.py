@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +13,8 @@ from tests.daemon.host import shell, spec
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rota.process.spec import AppSpec
     from tests.daemon.host import Host
 
@@ -66,4 +67,4 @@ def row(host: Host, id: int) -> RunRecord:
 
 def ended(host: Host, id: int, within: float = 10) -> RunRecord:
     """One row, once it has an outcome."""
-    return eventually(lambda: (found := row(host, id)).outcome is not None and found or None, within)
+    return eventually(lambda: ((found := row(host, id)).outcome is not None and found) or None, within)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def test_a_job_runs_once_at_each_due_time(host: Host, work: Path) -> None:
     found = finished(host, "tick", 3)
     dues = [row.due for row in found]
     assert len(set(dues)) == len(dues)
-    assert [b - a for a, b in zip(dues, dues[1:], strict=False)] == [1.0] * (len(dues) - 1)
+    assert [b - a for a, b in itertools.pairwise(dues)] == [1.0] * (len(dues) - 1)
     assert all(row.started is not None and row.due is not None and 0 <= row.started - row.due < 1 for row in found)
     assert {row.outcome for row in found} == {Outcome.OK}
     assert [note[0] for note in notes(work)][: len(found)] == [row.id for row in found]
@@ -319,7 +320,9 @@ def test_only_so_many_runs_and_their_files_are_kept(host: Host) -> None:
     ids = [ended(host, run(host, "k")).id for _ in range(6)]
     assert [row.id for row in runs(host, "k")] == ids[-3:]
     files = host.path / "logs" / "runs" / "k"
-    eventually(lambda: {path.name.strip(".").partition(".")[0] for path in files.iterdir()} == set(map(str, ids[-3:])), 5)
+    eventually(
+        lambda: {path.name.strip(".").partition(".")[0] for path in files.iterdir()} == set(map(str, ids[-3:])), 5
+    )
 
 
 def test_a_stubborn_program_is_a_timeout_not_a_hang(host: Host) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rota.process.spec import AppSpec
     from rota.process.state import Exit
 
+VERIFY_GEN = 0
+"""Verify commands carry the marker of no generation: those of instances begin with 1."""
 VERIFY_LIMIT = 300.0
 """A verify command that takes longer, seconds, has not verified anything."""
 
@@ -82,6 +84,28 @@ def run_environment(active: Active) -> dict[str, str]:
     return told
 
 
+def end_strays(world: World, active: Active) -> None:
+    """After a crash: the verify command that a former daemon started is still there; it is started anew."""
+    from rota.daemon import descent, identity
+
+    entries = world.supervisor.named(active.name)
+    marker = f"{environ.MARKER}={environ.marker(world.home_id, entries[0].id, VERIFY_GEN)}".encode()
+    run = f"ROTA_RUN_ID={active.run}".encode()
+    for pid, _ in descent.every_process():
+        opened = identity.open_process(pid) if _has_both(pid, marker, run) else None
+        if opened is not None:
+            if _has_both(pid, marker, run):  # still the same process, now that it is held
+                identity.send(opened[0], signal.SIGKILL)
+            os.close(opened[0])
+
+
+def _has_both(pid: int, marker: bytes, run: bytes) -> bool:
+    """Whether a process carries both entries in its environment."""
+    from rota.daemon.descent import has_entry
+
+    return has_entry(pid, marker) and has_entry(pid, run)
+
+
 async def verify(world: World, active: Active) -> int:
     """Run the verify command in the job's directory and environment; its exit code, 124 when it took too long, 127 when
     it cannot be started."""
@@ -94,7 +118,7 @@ async def verify(world: World, active: Active) -> int:
         record_of(world, entries[0]),
         home=world.home.path,
         home_id=world.home_id,
-        gen=0,
+        gen=VERIFY_GEN,
         extra={"ROTA_DB": world.home.db, **run_environment(active)},
     )
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from rota.daemon.activity import end_strays
 from rota.errors import StoreUnavailable
 from rota.jobs.run import Ending as RunEnding
 from rota.jobs.run import Outcome, RunState
@@ -58,6 +59,8 @@ def resume(world: World, runner: Runner, found: list[Active]) -> None:
 
 
 def _resume_one(world: World, runner: Runner, active: Active) -> None:
+    if active.job.verify and active.instance is not None:
+        end_strays(world, active)
     if active.lost:
         runner.attempt_over(active, RunEnding(Outcome.ABANDONED, "it was lost with the machine or the daemon"))
     elif active.retrying:

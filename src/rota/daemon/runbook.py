@@ -388,4 +388,4 @@ def _count(schedule: Schedule, absence: Absence) -> int:
         slot = following
     if slot > absence.last or count < _COUNTED:
         return count
-    return round(count * (absence.last - absence.first) / max(slot - absence.first, 1.0))
+    return 1 + round(count * (absence.last - absence.first) / max(slot - absence.first, 1.0))
