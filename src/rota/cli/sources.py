@@ -15,7 +15,7 @@ from rota.ecosystem.load import load_file, load_stdin, names_in_file
 from rota.ecosystem.options import CliOptions, patch_from_options
 from rota.ecosystem.patch import UNRESOLVED
 from rota.errors import SpecError, TargetNotFound, UsageError
-from rota.wire.messages import Act, Describe, StartSpecs
+from rota.wire.messages import Act, BudgetTerms, Describe, StartSpecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,13 +83,14 @@ def start_file(
     session: Session, target: str, options: CliOptions, how: Literal["restart", "reload"] = "restart"
 ) -> StartSpecs:
     """The request that brings a file's apps up."""
+    loaded = read(session, target, options)
     return StartSpecs(
-        specs=read(session, target, options).specs,
+        specs=loaded.specs,
         from_file=True,
         how=how,
         force=bool(options.force),
         parallel=parallel(options),
-        given=given(options),
+        budgets={name: BudgetTerms(limit=budget.limit, per=budget.per) for name, budget in loaded.budgets.items()},
     )
 
 
@@ -151,11 +152,6 @@ def parallel(options: CliOptions) -> int:
     if not options.parallel.isdigit() or options.parallel == "0":
         raise UsageError(f"--parallel takes a number from 1 on, not {options.parallel}")
     return int(options.parallel)
-
-
-def given(options: CliOptions) -> dict[str, msgspec.Raw]:
-    """The options that were given, as the messages carry them."""
-    return raw_fields({name: value for name, value in msgspec.structs.asdict(options).items() if value is not None})
 
 
 def next_environment(session: Session, target: str) -> dict[str, str]:

@@ -64,7 +64,6 @@ class StartSpecs(Request, frozen=True, tag="start_specs"):
     how: Literal["restart", "reload"] = "restart"
     """What happens to the known ones of a file."""
     parallel: int = 0
-    given: dict[str, msgspec.Raw] = {}
     budgets: dict[str, BudgetTerms] = {}
     """[budgets] of the file."""
 

@@ -10,7 +10,7 @@ import msgspec
 from rota.cli.following import Wanted, follow_apps
 from rota.cli.foreground import Foreground, streamed
 from rota.cli.options import lifecycle_options
-from rota.cli.sources import given, is_file, parallel, start_file
+from rota.cli.sources import is_file, parallel, start_file
 from rota.cli.verbs.start import request_to_start
 from rota.ecosystem.load import find_default, spec_from_script
 from rota.errors import SpecError, UsageError
@@ -100,7 +100,7 @@ def _request(session: Session, target: str, options: CliOptions) -> StartSpecs:
         request, keep_files = start_file(session, target, options), True
     else:
         spec = spec_from_script(target, options, cwd=session.cwd(), environ=session.shell_environment())
-        request = StartSpecs(specs=(spec,), force=True, parallel=parallel(options), given=given(options))
+        request = StartSpecs(specs=(spec,), force=True, parallel=parallel(options))
         keep_files = bool(options.output or options.error)
     specs = tuple(streamed(spec, keep_files) for spec in request.specs)
     return msgspec.structs.replace(request, specs=specs)

@@ -11,7 +11,7 @@ import msgspec
 
 from rota.cli.afterwards import finish, shows_table
 from rota.cli.options import lifecycle_options
-from rota.cli.sources import act_on, given, is_file, parallel, start_file
+from rota.cli.sources import act_on, is_file, parallel, start_file
 from rota.cli.target_type import ANYTHING
 from rota.cli.written import write_file
 from rota.ecosystem.files import is_process_file
@@ -107,7 +107,6 @@ def request_to_start(session: Session, target: str, options: CliOptions) -> Requ
         specs=(_spec(session, target, options),),
         force=bool(options.force),
         parallel=parallel(options),
-        given=given(options),
     )
 
 
