@@ -18,6 +18,9 @@ class Bootstrap(object):
         self.listening = set()  # inodes on which the app has called listen()
         self.draining = False
         self.on_drain = []
+        for item in filter(None, os.environ.pop("ROTA_LISTENERS", "").split("\t")):
+            inode, _, name = item.partition("=")  # what a parent of ours bound, for us to listen on
+            self.names[int(inode)] = name
         self.say("hello\t%d\t%d.%d" % (self.pid, sys.version_info[0], sys.version_info[1]))
 
     # --- talking ---
@@ -313,6 +316,32 @@ class Bootstrap(object):
 
         module.Response.__init__ = new_init
 
+    def hook_multiprocessing(self, module):
+        """A server's workers that are started as fresh interpreters listen on what their parent bound: they are ours, too."""
+        boot, spawn = self, module.spawnv_passfds
+
+        def new_spawn(path, args, passfds):
+            if not boot.names or not any("multiprocessing-fork" in str(arg) for arg in args):
+                return spawn(path, args, passfds)
+            former, fd = os.environ.get("PYTHONPATH", ""), boot.control.fileno()
+            listeners = "\t".join("%d=%s" % item for item in boot.names.items())
+            ours = {
+                "ROTA_FORMER_PYTHONPATH": former,
+                "ROTA_CONTROL_FD": str(fd),
+                "ROTA_LISTENERS": listeners,
+                "PYTHONPATH": os.path.dirname(os.path.abspath(__file__)) + (os.pathsep + former if former else ""),
+            }
+            os.environ.update(ours)
+            try:
+                return spawn(path, args, list(passfds) + [fd])
+            finally:
+                for name in ours:
+                    del os.environ[name]
+                if former:
+                    os.environ["PYTHONPATH"] = former
+
+        module.spawnv_passfds = new_spawn
+
     # --- importing ---
 
     def start(self):
@@ -320,6 +349,7 @@ class Bootstrap(object):
 
         hooks = {
             "socket": self.hook_socket,
+            "multiprocessing.util": self.hook_multiprocessing,
             "uvloop": self.hook_uvloop,
             "uvicorn.server": self.hook_uvicorn,
             "aiohttp.web_response": self.hook_aiohttp,
