@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from rota.daemon.entry import Entry, Waiter
-from rota.process.events import Wanted
+from rota.process.effects import Spawn
+from rota.process.events import SpawnFailed, Wanted
 from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting, Up, mark_of, process_of
 from rota.process.step import step
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from rota.process.spec import AppSpec
 
 log = logging.getLogger("rota.supervisor")
+
+INTERNAL_ERROR = 70
+"""Exit code of a daemon that found itself broken (EX_SOFTWARE)."""
 
 PASSING = 1 << 30
 """Ids from here on are those of successors and of copies that leave; no person sees one."""
@@ -220,9 +224,23 @@ class Supervisor:
             entry.instance = after
             self._ledger.save(after, entry.spec)
         for effect in effects:
-            self.performer.perform(entry, effect)
+            self._perform(entry, effect)
         if after.actual is not before.actual:
             self._settle(entry)
+
+    def _perform(self, entry: Entry, effect: Effect) -> None:
+        """A mistake of ours must not leave an instance between two states.
+
+        One in a spawn fails that app, with the story in the log. One anywhere else ends the daemon: the keeper holds
+        everything, and a new daemon compares what is wanted with what exists.
+        """
+        try:
+            self.performer.perform(entry, effect)
+        except Exception as error:
+            log.exception("%s (%d): %s could not be performed", entry.name, entry.id, type(effect).__name__)
+            if not isinstance(effect, Spawn):
+                raise SystemExit(INTERNAL_ERROR) from error
+            self._queue.append((entry.id, SpawnFailed(effect.gen, "internal error; rota.log has the story")))
 
     def _settle(self, entry: Entry) -> None:
         idle = isinstance(entry.instance.actual, Down | Failed | Backoff)
