@@ -112,9 +112,9 @@ def _follow(session: Session, request: RunJob) -> int:
 
 
 def _cancel_latest(session: Session, request: RunJob) -> int:
-    running = [run for run in session.call(Runs(job=request.name, limit=20)) if run.get("state") != "finished"]
-    if request.rerun_of:
-        running = [run for run in running if run.get("rerun_of") == request.rerun_of]
+    """End the run that was just asked for: the newest one under way that a person started."""
+    found = session.call(Runs(job=request.name, limit=20))
+    running = [run for run in found if run["state"] != "finished" and run["trigger"] == "manual"]
     if not running:
         session.say("It has ended already")
         return 0
