@@ -98,6 +98,7 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("update", "daemon", "replace the running daemon by the rota now installed", ("updatePM2",)),
             Verb("shutdown", "daemon", "stop every app and the daemon; what ran comes back with rota"),
             Verb("kill", "daemon", "stop and forget every app, and end the daemon"),
+            Verb("torture", "torture", "try rota's promises on this machine, in a scratch home"),
             Verb("completion", "completion", "completion for bash, zsh and fish"),
         ),
     ),

@@ -1,0 +1,118 @@
+"""torture: try rota's promises on this machine, in a scratch home."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from rota.cli import terminal
+from rota.errors import UsageError
+from rota.render.text import GREEN, RED, YELLOW, Style, cut
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rota.cli.session import Session
+    from rota.torture.finding import Check
+    from rota.torture.suite import Outcome
+
+_MARKS = {"kept": ("✓", GREEN), "BROKEN": ("✗", RED), "not tried": ("–", YELLOW)}
+
+
+@click.command("torture")
+@click.option("--quick", "pace", flag_value="quick", help="Half a minute: less of everything.")
+@click.option("--long", "pace", flag_value="long", help="An hour: thirty times as often.")
+@click.option("--only", metavar="NAME", multiple=True, help="Just this check; may be given several times.")
+@click.option("--list", "show_list", is_flag=True, help="Name the checks and end.")
+@click.option("--seed", type=int, help="Repeat the chance of an earlier run.")
+@click.option("--logs", metavar="DIR", type=click.Path(file_okay=False), help="Keep rota's own log of broken promises.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a check instead of the table.")
+@click.pass_obj
+def torture_command(
+    session: Session,
+    pace: str | None,
+    only: tuple[str, ...],
+    show_list: bool,
+    seed: int | None,
+    logs: str | None,
+    as_json: bool,
+) -> int:
+    """Kill, flood, fill, damage and confuse a rota of its own in a scratch home, about two minutes long, and tell which
+    promises were kept. Your own rota and apps are not touched. The exit code is 0 when none was broken."""
+    from rota.torture.checks import CHECKS
+
+    if show_list:
+        width = max(len(check.name) for check in CHECKS)
+        session.out("".join(f"{check.name:{width}}  {check.promise}\n" for check in CHECKS))
+        return 0
+    if sys.platform != "linux":
+        raise UsageError("rota torture needs Linux: it looks at processes through /proc")
+    if logs:
+        os.makedirs(logs, exist_ok=True)
+    signal.signal(signal.SIGTERM, _end)
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    progress = Progress(session, as_json)
+    outcomes = _run(_chosen(CHECKS, only), seed, pace or "normal", progress, logs or "")
+    if not as_json:
+        from rota.torture.report import summary, table
+
+        style = Style(session.colour())
+        session.out(f"\n{table(outcomes, terminal.width(), style)}\n{summary(outcomes, seed)}\n")
+    return 1 if any(outcome.verdict == "BROKEN" for outcome in outcomes) else 0
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Leave by the ordinary way, so that nothing is left behind."""
+    raise KeyboardInterrupt
+
+
+def _chosen(checks: tuple[Check, ...], only: tuple[str, ...]) -> tuple[Check, ...]:
+    known = [check.name for check in checks]
+    for name in only:
+        if name not in known:
+            raise UsageError(f"there is no check {name}", f"checks are {', '.join(known)}")
+    return tuple(check for check in checks if not only or check.name in only)
+
+
+def _run(checks: tuple[Check, ...], seed: int, pace: str, progress: Progress, logs: str) -> list[Outcome]:
+    from rota.torture.scene import PACES
+    from rota.torture.suite import run
+
+    outcomes = []
+    for outcome in run(checks, seed=seed, pace=PACES[pace], report=progress.at, keep_logs=logs):
+        progress.done(outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+class Progress:
+    """One line a check; on a terminal the last one tells what is going on."""
+
+    def __init__(self, session: Session, as_json: bool) -> None:
+        self._session, self._json = session, as_json
+        self._live = terminal.is_terminal(2) and not session.silent
+        self._style = Style(session.colour(2))
+
+    def at(self, name: str, text: str) -> None:
+        """What is going on now."""
+        if self._live:
+            self._session.write(2, f"\r\x1b[K{cut(f'… {name}: {text}', terminal.width() - 1)}".encode())
+
+    def done(self, outcome: Outcome) -> None:
+        """A check has ended."""
+        if self._live:
+            self._session.write(2, b"\r\x1b[K")
+        if self._json:
+            self._session.out(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+        elif not self._session.silent:
+            mark, colour = _MARKS[outcome.verdict]
+            told = outcome.did if outcome.verdict == "kept" else outcome.lost or outcome.note
+            text = f"{self._style(mark, colour)} {outcome.name}: {told} ({outcome.seconds:.1f} s)\n"
+            self._session.write(2, text.encode("utf-8", "replace"))

@@ -1,0 +1,1 @@
+"""`rota torture`: rota's promises, tried on this machine in a scratch home."""
