@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -48,7 +48,8 @@ class Rollouts:
     def __init__(self, world: World, effects: Effects) -> None:
         self._world, self._effects = world, effects
         self._tasks: set[asyncio.Task[None]] = set()
-        self._replacing: set[int] = set()
+        self._turns: dict[str, asyncio.Lock] = {}
+        """One rollout of an app at a time; the next one waits."""
 
     def possible(self, entry: Entry) -> bool:
         """Whether a second copy can run beside it: its listening sockets are rota's, and it is up."""
@@ -68,12 +69,12 @@ class Rollouts:
         """
         supervisor = self._world.supervisor
         entries = [supervisor.entries[id] for id in specs]
-        busy = [entry for entry in entries if entry.id in self._replacing]
-        if busy:
-            raise ReloadFailed(f"{busy[0].name} is being reloaded already", "wait for that to end")
         ids = order([entry.instance for entry in entries])
-        work = self._start(self._roll(entries[0].name, ids, specs, parallel, after, why))
-        await asyncio.shield(work)
+        await asyncio.shield(self._start(self._in_turn(entries[0].name, ids, specs, parallel, after, why)))
+
+    async def _in_turn(self, app: str, *rest: Any) -> None:
+        async with self._turns.setdefault(app, asyncio.Lock()):
+            await self._roll(app, *rest)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._world.loop.create_task(work)
@@ -90,7 +91,6 @@ class Rollouts:
         after: Callable[[int], None],
         why: str,
     ) -> None:
-        self._replacing.update(ids)
         plan = Plan(tuple(ids), specs[ids[0]], why)
         waiting = list(ids)
         failed: list[RotaError] = []
@@ -112,7 +112,6 @@ class Rollouts:
         try:
             await asyncio.gather(*(one_after_the_other() for _ in range(max(1, min(parallel, len(ids))))))
         finally:
-            self._replacing.difference_update(ids)
             if not self._world.supervisor.leaving:
                 self._note(app, None)
         if failed:
@@ -200,8 +199,12 @@ class Rollouts:
                 self._start(self._go_on(app, msgspec.json.decode(text, type=Plan)))
 
     async def _go_on(self, app: str, plan: Plan) -> None:
+        async with self._turns.setdefault(app, asyncio.Lock()):
+            await self._go_on_in_turn(app, plan)
+
+    async def _go_on_in_turn(self, app: str, plan: Plan) -> None:
         supervisor = self._world.supervisor
-        await supervisor.settled(list(supervisor.passing), is_stuck)
+        await supervisor.settled([entry.id for entry in supervisor.passing.values() if entry.name == app], is_stuck)
         ids = [id for id in plan.ids if (entry := supervisor.entries.get(id)) is not None and self.possible(entry)]
         if not ids:
             self._note(app, None)

@@ -16,6 +16,7 @@ class Bootstrap(object):
         self.control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fileno=fd)
         self.names = {}  # inode of a listening socket of ours -> its name
         self.listening = set()  # inodes on which the app has called listen()
+        self.inert = {}  # inode of a socket that took the place of one of ours -> the address of that one
         self.draining = False
         self.on_drain = []
         for item in filter(None, os.environ.pop("ROTA_LISTENERS", "").split("\t")):
@@ -168,15 +169,23 @@ class Bootstrap(object):
             inert.bind("")
             inert.listen(1)
             inert.setblocking(False)
+            self.inert[os.fstat(inert.fileno()).st_ino] = self.address_of(fd)
             os.dup2(inert.fileno(), fd, os.get_inheritable(fd))
         finally:
             inert.close()
+
+    def address_of(self, fd):
+        sock = self.c.socket(fileno=os.dup(fd))
+        try:
+            return sock.getsockname()
+        finally:
+            sock.close()
 
     # --- hooks ---
 
     def hook_socket(self, module):
         boot, cls, c = self, module.socket, self.c
-        bind, listen, accept = cls.bind, cls.listen, cls.accept
+        bind, listen, accept, getsockname = cls.bind, cls.listen, cls.accept, cls.getsockname
         getsockopt, setblocking, settimeout = cls.getsockopt, cls.setblocking, cls.settimeout
 
         def new_bind(self, address):
@@ -211,6 +220,14 @@ class Bootstrap(object):
                     return 0  # as the app sees it, nobody has called listen() yet
             return value
 
+        def new_getsockname(self):
+            # A server that closes looks here whether there is a file to remove.
+            if boot.inert:
+                former = boot.inert.get(os.fstat(self.fileno()).st_ino)
+                if former is not None:
+                    return former
+            return getsockname(self)
+
         def keep_flag(self):
             if boot.names and boot.name_of(self.fileno()) is not None:
                 os.set_blocking(self.fileno(), False)
@@ -225,7 +242,7 @@ class Bootstrap(object):
             if value is None:
                 keep_flag(self)
 
-        cls.bind, cls.listen, cls.accept = new_bind, new_listen, new_accept
+        cls.bind, cls.listen, cls.accept, cls.getsockname = new_bind, new_listen, new_accept, new_getsockname
         cls.getsockopt, cls.setblocking, cls.settimeout = new_getsockopt, new_setblocking, new_settimeout
 
     def hook_uvloop(self, module):
