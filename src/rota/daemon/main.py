@@ -214,9 +214,10 @@ class Daemon:
         await self.server.stop()
         await self.world.runbook.close()
         self.world.ledger.close()
-        for path in (self.home.pid,):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+        with contextlib.suppress(OSError):
+            os.unlink(self.home.pid)
+        with contextlib.suppress(OSError):
+            os.rmdir(self.world.run_dir)  # empty now; the next start makes it anew
         self.keeper.bye(code)
         log.info("ended")
         self.files.close()
