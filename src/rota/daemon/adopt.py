@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from rota.daemon import exits, identity, spawn
 from rota.daemon.descent import environment_of, every_process
-from rota.daemon.streams import reopen_fifo
+from rota.daemon.streams import reopen_fifo, silence
 from rota.process import environ, events
 from rota.process.spec import is_gated
 from rota.process.state import Backoff, Exit, Process, Starting, Stopping, Up, mark_of, process_of
@@ -163,13 +163,13 @@ class Adoption:
     def _dead(self, id: int, gen: int, process: Process, pidfd: int | None) -> spawn.Child:
         if pidfd is None:
             pidfd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)  # stands in for a process nobody can address
-        return spawn.Child(
-            gen, process, pidfd, False, exits.began(process.start_ticks), self._streams(id, gen), key=id
-        )
+        return spawn.Child(gen, process, pidfd, False, exits.began(process.start_ticks), self._streams(id, gen), key=id)
 
     def _child(self, id: int, gen: int, process: Process, pidfd: int) -> spawn.Child:
         own = is_our_child(pidfd)
-        child = spawn.Child(gen, process, pidfd, own, exits.began(process.start_ticks), self._streams(id, gen), key=id)
+        child = spawn.Child(
+            gen, process, pidfd, own, exits.began(process.start_ticks), self._streams(id, gen, process.pid), key=id
+        )
         kept = self.inheritance.kept.get(spawn.kept_key(id, gen), [])
         ipc = self.inheritance.ipc.get(spawn.kept_key(id, gen))
         if ipc is None and len(kept) > spawn.KEPT_IPC:
@@ -179,15 +179,13 @@ class Adoption:
             child.ipc.setblocking(False)
         return child
 
-    def _streams(self, id: int, gen: int) -> dict[str, int]:
+    def _streams(self, id: int, gen: int, pid: int = 0) -> dict[str, int]:
         kept = self.inheritance.kept.get(spawn.kept_key(id, gen), [])
         found: dict[str, int] = {}
         for number, stream in enumerate(("out", "err")):
             path = spawn.fifo_path(self.world.run_dir, id, gen, stream)
-            fd = reopen_fifo(path, kept[number] if number < len(kept) else None)
-            if fd is None:
-                fd = os.open("/dev/null", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            found[stream] = fd
+            fd = reopen_fifo(path, kept[number] if number < len(kept) else None, f"/proc/{pid}/fd/{number + 1}")
+            found[stream] = silence() if fd is None else fd
         return found
 
     def _exit_of(self, process: Process, pidfd: int | None) -> Exit:

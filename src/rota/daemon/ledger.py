@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ DAMAGED = 70
 """Exit code of a daemon whose database was damaged under it; the keeper starts the next one."""
 KEEP_EVENTS = 20_000
 _PRUNE_EVERY = 1_000
+_TURN = "turn"
+_TURN_FIRST = re.compile(rb'\{"turn":(\d{1,18}),')
 
 _instance_json = msgspec.json.Encoder()
 _read_instance = msgspec.json.Decoder(Instance)
@@ -36,7 +39,9 @@ _read_spec = msgspec.json.Decoder(AppSpec)
 class Snapshot(msgspec.Struct, frozen=True):
     """A second copy of what is wanted, beside the database: what a corrupt database is rebuilt from."""
 
-    rows: list[tuple[Instance, AppSpec]]
+    turn: int = 0
+    """How often what is wanted had changed. First, so that it is known without reading the rest (`snapshot_turn`)."""
+    rows: list[tuple[Instance, AppSpec]] = []
 
 
 class Ledger:
@@ -52,6 +57,8 @@ class Ledger:
         self._since_prune = 0
         self._rows: dict[int, tuple[Instance, AppSpec]] = {}
         self._snapshot_due = False
+        self.turn = self._written_turn = 0
+        """Counts changes of what is wanted. In the database, too: one that is behind its second copy has lost commits."""
         self.rebuilt = False
         """The rows are those of the second copy: what happened to the processes since is not in them."""
         self.degraded = ""
@@ -84,7 +91,18 @@ class Ledger:
             found.append((_read_instance.decode(state), specs[spec_id]))
             self._rows[id] = found[-1]
             self._specs[id] = (spec_id, specs[spec_id])
+        turn = self.setting(_TURN)
+        self.turn = self._written_turn = int(turn) if turn.isdecimal() else 0
+        self._snapshot_due = bool(found)  # nobody knows what became of the second copy meanwhile
         return found
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from the second copy: rows that are not in it are forgotten."""
+        for id in self._rows.keys() - {instance.id for instance, _ in snapshot.rows}:
+            self._dirty[id] = None
+            self._rows.pop(id)
+        self.turn, self.rebuilt = snapshot.turn, True
+        self.save_many(snapshot.rows)
 
     def events(self, app: str, limit: int) -> list[tuple[float, int | None, str, str]]:
         """The newest events of an app, oldest first: (wall time, instance, kind, detail)."""
@@ -124,15 +142,19 @@ class Ledger:
     def _note(self, instance: Instance, spec: AppSpec) -> None:
         former = self._rows.get(instance.id)
         if former is None or former[1] is not spec or former[0].desired != instance.desired:
-            self._snapshot_due = True
+            self._wanted_changed()
         self._dirty[instance.id] = self._rows[instance.id] = (instance, spec)
 
     def delete(self, id: int) -> None:
         """Forget an instance."""
         self._dirty[id] = None
         self._rows.pop(id, None)
-        self._snapshot_due = True
+        self._wanted_changed()
         self.flush(sync=False)
+
+    def _wanted_changed(self) -> None:
+        self._snapshot_due = True
+        self.turn += 1
 
     def event(self, instance: int | None, app: str, kind: str, detail: str = "") -> None:
         """Note what happened; written with the next row, or by the next flush."""
@@ -167,7 +189,10 @@ class Ledger:
                     "INSERT INTO events(at, instance, app, kind, detail) VALUES (?, ?, ?, ?, ?)", self._events
                 )
                 self._prune(len(self._events))
+            if self.turn != self._written_turn:
+                connection.execute("INSERT OR REPLACE INTO settings(key, value) VALUES (?, ?)", (_TURN, str(self.turn)))
             connection.execute("COMMIT")
+            self._written_turn = self.turn
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -255,7 +280,7 @@ class Ledger:
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with open(fd, "wb") as file:
-                file.write(msgspec.json.encode(Snapshot(list(self._rows.values()))))
+                file.write(msgspec.json.encode(Snapshot(self.turn, list(self._rows.values()))))
             os.replace(temporary, path)
         except OSError as error:
             log.warning("cannot write %s: %s", path, error.strerror)
@@ -274,11 +299,21 @@ def snapshot_path(home: Home) -> str:
     return home.path + "/state.json"
 
 
-def read_snapshot(home: Home) -> list[tuple[Instance, AppSpec]]:
+def read_snapshot(home: Home) -> Snapshot:
     """The second copy; empty when there is none or it cannot be read either."""
     try:
         with open(snapshot_path(home), "rb") as file:
-            return msgspec.json.decode(file.read(), type=Snapshot).rows
+            return msgspec.json.decode(file.read(), type=Snapshot)
     except (OSError, msgspec.MsgspecError) as error:
         log.warning("no usable second copy of the ledger: %s", error)
-        return []
+        return Snapshot()
+
+
+def snapshot_turn(home: Home) -> int:
+    """The second copy's count of changes, from its first bytes; 0 when they do not say."""
+    try:
+        with open(snapshot_path(home), "rb") as file:
+            found = _TURN_FIRST.match(file.read(64))
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0

@@ -1,4 +1,5 @@
-"""Open the ledger whatever state the file is in: a damaged one is moved aside and rebuilt from the second copy."""
+"""Open the ledger whatever state the file is in: a damaged one is moved aside and rebuilt from the second copy, one that has
+lost its last commits (a journal cut short) is brought up to it."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from rota.daemon.ledger import Ledger, read_snapshot
+from rota.daemon.ledger import Ledger, read_snapshot, snapshot_turn
 from rota.errors import StoreDamaged
 from rota.stores.database import damage
 
@@ -31,11 +32,25 @@ def open_ledger(home: Home, clock: Clock) -> tuple[Ledger, list[tuple[Instance, 
     except StoreDamaged as error:
         return _rebuild(home, clock, error.message)
     try:
-        return ledger, ledger.load()
+        rows = ledger.load()
     except (sqlite3.DatabaseError, ValueError) as error:
         found = damage(ledger.connection)
         ledger.connection.close()
         return _rebuild(home, clock, "; ".join(found[:2]) or str(error))
+    if snapshot_turn(home) > ledger.turn:
+        rows = _catch_up(home, ledger) or rows
+    return ledger, rows
+
+
+def _catch_up(home: Home, ledger: Ledger) -> list[tuple[Instance, AppSpec]]:
+    """The database is whole, but older than its second copy, which is only ever written after it. Runs stay as they are."""
+    snapshot = read_snapshot(home)
+    if snapshot.turn <= ledger.turn:
+        return []
+    log.error("the ledger had lost its last changes: %d instances restored from state.json", len(snapshot.rows))
+    ledger.restore(snapshot)
+    ledger.event(None, "rota", "ledger restored", "its last changes were lost; taken from state.json")
+    return snapshot.rows
 
 
 def _rebuild(home: Home, clock: Clock, why: str) -> tuple[Ledger, list[tuple[Instance, AppSpec]]]:
@@ -43,10 +58,10 @@ def _rebuild(home: Home, clock: Clock, why: str) -> tuple[Ledger, list[tuple[Ins
     for suffix in ("", "-wal", "-shm"):
         if os.path.exists(home.db + suffix):
             os.replace(home.db + suffix, aside + suffix)
-    rows = read_snapshot(home)
+    snapshot = read_snapshot(home)
+    rows = snapshot.rows
     log.error("the ledger was damaged (%s): moved to %s, %d instances restored from state.json", why, aside, len(rows))
     ledger = Ledger(home, clock)
-    ledger.rebuilt = True
-    ledger.save_many(rows)
+    ledger.restore(snapshot)
     ledger.event(None, "rota", "ledger damaged", f"{why}; kept as {os.path.basename(aside)}")
     return ledger, rows

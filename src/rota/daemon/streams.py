@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -103,12 +104,25 @@ class Streams:
         return Outputs(self._pump, [drain("out", out), drain("err", error)], files)
 
 
-def reopen_fifo(path: str, kept: int | None) -> int | None:
-    """A read end of a FIFO that exists already: by its name, else through the descriptor the keeper held."""
+def reopen_fifo(path: str, kept: int | None, in_use: str = "") -> int | None:
+    """A read end of a FIFO that exists already: by its name, else through the descriptor the keeper held, else through the
+    one that the process itself has open (`in_use`, in /proc), if that is still the FIFO of this name: somebody may have
+    emptied the runtime directory."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    for candidate in (path, f"/proc/self/fd/{kept}" if kept is not None else ""):
+    candidates = [path, f"/proc/self/fd/{kept}" if kept is not None else ""]
+    with contextlib.suppress(OSError):
+        if in_use and os.readlink(in_use) == f"{path} (deleted)":
+            candidates.append(in_use)
+    for candidate in candidates:
         try:
             return os.open(candidate, flags)
         except OSError:
             continue
     return None
+
+
+def silence() -> int:
+    """A read end that has ended, for a process whose output can be had no more. (A pipe: an event loop takes no file.)"""
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.close(write)
+    return read

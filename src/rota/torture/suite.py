@@ -83,7 +83,7 @@ def _find(check: Check, scene: Scene) -> Finding | Broken | Unable:
         return error
     except RotaError as error:
         return Broken(f"rota refused: {error}")
-    except Exception as error:  # noqa: BLE001 - one check that fails must not hide what the others find
+    except Exception as error:
         return Broken(f"unforeseen {type(error).__name__}: {error}")
     return found
 

@@ -154,10 +154,10 @@ def _daily(cron: str, zone: str) -> int:
     end = datetime(2025 + YEARS, 1, 1, tzinfo=here).timestamp() - 1
     seen: Counter[date] = Counter()
     cursor = Cursor(begin)
-    now: float | None = begin
-    while (now := plan(schedule, cursor, now).wake) is not None and now <= end:
-        found = plan(schedule, cursor, now)
-        cursor = found.cursor
+    wake: float | None = begin
+    while wake is not None and wake <= end:
+        found = plan(schedule, cursor, wake)
+        cursor, wake = found.cursor, found.wake
         if found.due is not None:
             seen[datetime.fromtimestamp(found.due.slot, here).date()] += 1
     expected = [first + timedelta(days=number) for number in range((date(2025 + YEARS, 1, 1) - first).days)]

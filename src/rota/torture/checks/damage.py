@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,18 @@ def _database_cut(scratch: Scratch, rng: random.Random) -> None:
     os.truncate(scratch.home.db, rng.randrange(1, max(2, os.stat(scratch.home.db).st_size)))
 
 
+def _database_emptied(scratch: Scratch, rng: random.Random) -> None:
+    _database_gone(scratch, rng)
+    with open(scratch.home.db, "wb"):
+        pass
+
+
+def _database_gone(scratch: Scratch, rng: random.Random) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(scratch.home.db + suffix)
+
+
 def _journal_cut(scratch: Scratch, rng: random.Random) -> None:
     with contextlib.suppress(FileNotFoundError):
         path = scratch.home.db + "-wal"
@@ -76,6 +89,8 @@ DAMAGES: dict[str, Damage] = {
     "database overwritten": _database,
     "database header overwritten": _header,
     "database cut short": _database_cut,
+    "database emptied": _database_emptied,
+    "database removed": _database_gone,
     "journal cut short": _journal_cut,
     "journal overwritten": _journal,
     "second copy overwritten": _copy,
@@ -86,7 +101,7 @@ DAMAGES: dict[str, Damage] = {
 
 def damaged(scene: Scene) -> Finding:
     """Apps go on under supervision, whichever one file is damaged."""
-    scratch, rounds = scene.scratch, scene.rounds(2)
+    scratch, rounds = scene.scratch, max(1, round(scene.pace))
     chorus = Chorus(scratch, NAMES, pause=0.02)
     chorus.speaks()
     times = 0
@@ -107,8 +122,16 @@ def damaged(scene: Scene) -> Finding:
 
 
 def _copied(scratch: Scratch) -> None:
-    """The second copy is at most a second behind: wait for it, so that what is damaged is what counts."""
-    wait(lambda: os.path.exists(scratch.home.path + "/state.json"), "the second copy is written")
+    """The second copy may be a second behind: wait for it, so that just one file is damaged."""
+
+    def look() -> bool:
+        try:
+            with open(scratch.home.path + "/state.json", encoding="utf-8") as file:
+                return len(json.load(file)["rows"]) == len(NAMES)
+        except (FileNotFoundError, ValueError):
+            return False
+
+    wait(look, "the second copy is written")
 
 
 def _woken(scratch: Scratch, chorus: Chorus, name: str) -> None:
