@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rota.errors import SpecError
+from rota.schedule import surroundings
 
 if TYPE_CHECKING:
     from rota.schedule.budgets.budget import Budget
@@ -61,7 +61,7 @@ class Batches(Generic[T]):
         while batch := await _gather(source, self._size):
             self._run.check()
             if not first and self._pause:
-                await asyncio.sleep(self._pause)
+                await surroundings.clock().sleep(self._pause)
             if self._budget is not None:
                 await self._budget.take(self._cost)
             first = False

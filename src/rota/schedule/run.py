@@ -112,9 +112,14 @@ class Run:
         self.check()
 
     @property
+    def elapsed(self) -> float:
+        """Seconds since this attempt began."""
+        return self._reporter.monotonic() - self._began
+
+    @property
     def remaining(self) -> float | None:
         """Seconds before the timeout; None without one."""
-        return max(0.0, self._began + self._timeout - self._reporter.monotonic()) if self._timeout else None
+        return max(0.0, self._timeout - self.elapsed) if self._timeout else None
 
     def progress(self, done: int, total: int | None = None) -> None:
         """Say how far the work has come; shown in health, in `rota runs` and on a terminal."""
@@ -126,7 +131,7 @@ class Run:
     @property
     def pace(self) -> Progress:
         """Progress, rate and time left."""
-        return Progress(self.done, self.total, self._resumed_from, self._reporter.monotonic() - self._began)
+        return Progress(self.done, self.total, self._resumed_from, self.elapsed)
 
     def batches(
         self,

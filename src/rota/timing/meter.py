@@ -104,7 +104,7 @@ class Meter:
         spent = self.spent
         total = self.total + cost
         if spent:
-            if spent[1] <= now - self._per:
+            if spent[1] <= now - self._per + _SLACK:
                 self._expire(now)
                 total = self.total + cost
             if total > self._limit:
@@ -114,6 +114,9 @@ class Meter:
                 spent[-1] += cost
                 if now > spent[-2]:
                     spent[-2] = now
+                return 0.0
+            if spent and now < spent[-2]:
+                self._insert(cost, now)
                 return 0.0
         elif total > self._limit:
             return float("inf")
@@ -150,13 +153,22 @@ class Meter:
             self.state = ((tat if tat > at else at) + cost * self._bucket.interval, FULL[1])
         if not self._window:
             return
-        self.total += cost
         spent = self.spent
         if self._grain and spent and at - spent[-3] < self._grain:
+            self.total += cost
             spent[-1] += cost
             spent[-2] = max(spent[-2], at)
         else:
-            spent.extend((at, at, cost))
+            self._insert(cost, at)
+
+    def _insert(self, cost: float, at: float) -> None:
+        """Keep the takes in the order in which they come back: one may be promised for later than the next one goes."""
+        self.total += cost
+        spent = self.spent
+        i = len(spent)
+        while i and spent[i - 2] > at:
+            i -= 3
+        spent[i:i] = array("d", (at, at, cost))
 
     def reserve(self, cost: float, now: float) -> float:
         """Spend `cost` now or in future; the seconds to wait before going ahead. Infinite, and nothing spent, when never."""

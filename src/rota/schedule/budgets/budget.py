@@ -214,11 +214,11 @@ class Budget:
 
     def _take_blocking(self, n: float, limit: float | None) -> Grant:
         event = threading.Event()
-        turn, began = self.turn(n, event.set), self._now()
+        turn = self.turn(n, event.set)
+        began = now = self._now()
         try:
             while True:
                 event.clear()
-                now = self._now()
                 wait = turn.step(now)
                 if wait == 0.0:
                     return Grant(self, n, now, now - began)
@@ -227,17 +227,17 @@ class Budget:
                     event.wait(None if pause == float("inf") else pause)
                 else:
                     surroundings.jump(pause)
+                now = self._now()
         finally:
             turn.leave()
 
     async def _take_async(self, n: float, limit: float | None) -> Grant:
         loop, event = asyncio.get_running_loop(), asyncio.Event()
-        turn, began = self.turn(n, lambda: _wake(loop, event)), self._now()
-        line = self._the_line()
+        turn, line = self.turn(n, lambda: _wake(loop, event)), self._the_line()
+        began = now = self._now()
         try:
             while True:
                 event.clear()
-                now = self._now()
                 wait = await line.off_loop(turn.step, now)
                 if wait == 0.0:
                     return Grant(self, n, now, now - began)
@@ -245,6 +245,7 @@ class Budget:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(None if pause == float("inf") else pause):
                         await event.wait()
+                now = self._now()
         finally:
             # Not awaited: a task that is being cancelled must not be held up. One short statement.
             turn.leave()

@@ -1,8 +1,12 @@
-"""Django: `start(scheduler)` in an AppConfig's `ready`, and `urlpatterns(scheduler)` for the health endpoints."""
+"""Django: `start(scheduler)` in an AppConfig's `ready`, and `urlpatterns(scheduler)` for the health endpoints.
+
+Django is imported by name, when used: it is the app's dependency, never rota's.
+"""
 
 from __future__ import annotations
 
 import atexit
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rota.schedule.frameworks.serving import serves
@@ -26,22 +30,19 @@ def start(scheduler: Scheduler) -> bool:
 
 def urlpatterns(scheduler: Scheduler, *, budgets_key: str = "", run_token: str = "") -> list[Any]:
     """For `urlpatterns += rota_urls(scheduler)`: the health endpoints at their paths."""
-    from django.http import HttpResponse
-    from django.urls import re_path
-    from django.views.decorators.csrf import csrf_exempt
-
+    respond = import_module("django.http").HttpResponse
+    csrf_exempt = import_module("django.views.decorators.csrf").csrf_exempt
     health = scheduler.health(budgets_key=budgets_key, run_token=run_token)
 
     def view(request: Any, *_: Any) -> Any:
         answer = health.answer(request.method or "GET", request.path_info, request.headers.get("Authorization", ""))
-        response = HttpResponse(answer.payload, status=answer.status, content_type="application/json")
+        response = respond(answer.payload, status=answer.status, content_type="application/json")
         response["Cache-Control"] = "no-store"
         return response
 
-    return [re_path(r"^(health/cron|api/health|api/scraper-status|api/jobs)(/.*)?$", csrf_exempt(view))]
+    paths = r"^(health/cron|api/health|api/scraper-status|api/jobs)(/.*)?$"
+    return [import_module("django.urls").re_path(paths, csrf_exempt(view))]
 
 
 def _close_old_connections() -> None:
-    from django.db import close_old_connections
-
-    close_old_connections()
+    import_module("django.db").close_old_connections()

@@ -14,10 +14,10 @@ import signal
 import socket
 import sys
 import threading
-import time
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
+from rota.clock import SystemClock
 from rota.schedule.run import Run, RunEnded
 from rota.schedule.runners.calls import describe, trace
 
@@ -107,7 +107,7 @@ class _Reporter:
     """`Reporter` over the channel."""
 
     def __init__(self, channel: socket.socket, resume_point: int) -> None:
-        self._channel, self._resume_point = channel, resume_point
+        self._channel, self._resume_point, self._clock = channel, resume_point, SystemClock()
 
     def progress(self, done: int, total: int | None, resumed_from: int) -> None:
         _say(self._channel, {"progress": [done, total, resumed_from]})
@@ -116,7 +116,7 @@ class _Reporter:
         return self._resume_point
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return self._clock.monotonic()
 
 
 def _say(channel: socket.socket, message: dict[str, Any]) -> None:

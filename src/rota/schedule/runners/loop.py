@@ -69,13 +69,12 @@ class LoopRunner:
             execution.handle.cancel(reason)
 
     async def _go(self, execution: Execution, run: Run, done: Callable[[Result], None]) -> None:
-        began = self.loop.time()
         try:
             await call(execution.job, run)
-            result = Result(seconds=self.loop.time() - began)
+            result = Result(seconds=run.elapsed)
         except asyncio.CancelledError:
-            result = Result(error="cancelled", cancelled=True, seconds=self.loop.time() - began)
+            result = Result(error="cancelled", cancelled=True, seconds=run.elapsed)
         except BaseException as error:
             # Also SystemExit and KeyboardInterrupt of a job: one job's end is not the program's.
-            result = Result(describe(error), run.cancelled, trace(error), seconds=self.loop.time() - began)
+            result = Result(describe(error), run.cancelled, trace(error), seconds=run.elapsed)
         done(result)

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +54,6 @@ class ProcessRunner:
 
     def _attend(self, execution: Execution, run: Run) -> Result:
         """Start the child and listen to it until it ends."""
-        began = time.perf_counter()
         ours, theirs = socket.socketpair()
         with ours:
             try:
@@ -77,7 +75,7 @@ class ProcessRunner:
                 ours.sendall(order + b"\n")
             code = child.wait()
             listener.join()
-        return _result(code, said, run.cancelled, time.perf_counter() - began)
+        return _result(code, said, run.cancelled, run.elapsed)
 
     def _spawn(self, theirs: socket.socket) -> _Child:
         env = dict(os.environ, ROTA_ISOLATED="1")

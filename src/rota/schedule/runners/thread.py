@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -90,17 +89,16 @@ class ThreadRunner:
 
 def attempt(execution: Execution, run: Run) -> Result:
     """Call the function here and now."""
-    began = time.perf_counter()
     try:
         value = call(execution.job, run)
         if hasattr(value, "__await__"):
             _close(value)
             raise TypeError("the function returned something to await; make it an `async def`")
-        return Result(seconds=time.perf_counter() - began)
+        return Result(seconds=run.elapsed)
     except RunEnded as error:
-        return Result(describe(error), cancelled=True, seconds=time.perf_counter() - began)
+        return Result(describe(error), cancelled=True, seconds=run.elapsed)
     except BaseException as error:
-        return Result(describe(error), run.cancelled, trace(error), seconds=time.perf_counter() - began)
+        return Result(describe(error), run.cancelled, trace(error), seconds=run.elapsed)
 
 
 def _close(value: Coroutine[object, object, object]) -> None:
