@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rota.cluster")
 
-LINES = 8
+LINES = 20
 """Of a new copy's last output, in the message about its failure."""
 
 

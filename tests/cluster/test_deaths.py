@@ -1,0 +1,141 @@
+"""Who dies, and who notices: one instance, the daemon, the keeper, in the middle of a reload."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rota.errors import RotaError
+from rota.wire.messages import Act, Scale
+from tests.cluster.load import Load, ask
+from tests.cluster.servers import SERVERS, free_port
+from tests.cluster.test_reload import pids, reload, start
+from tests.daemon.host import kill
+from tests.eventually import eventually
+
+if TYPE_CHECKING:
+    import os
+
+    from tests.daemon.host import Host
+
+BOTH = [
+    pytest.param(name, marks=pytest.mark.skipif(name not in SERVERS, reason="not installed"))
+    for name in ("http.server", "node")
+]
+
+
+@pytest.mark.parametrize("server", BOTH)
+def test_a_daemon_that_dies_is_not_noticed(host: Host, server: str) -> None:
+    port = free_port()
+    start(host, server, port)
+    before = pids(host)
+    with Load(port) as load, Load(port, keep=True) as kept:
+        eventually(lambda: load.answered > 20)
+        host.back(host.kill_daemon())
+        eventually(lambda n=load.answered: load.answered > n + 50)
+        assert pids(host) == before
+        assert reload(host).code == 0
+    assert (load.failed, kept.failed) == ({}, {})
+    assert not pids(host) & before
+
+
+@pytest.mark.parametrize("server", BOTH)
+@pytest.mark.parametrize("moment", ["new copy start", "has taken over"])
+def test_a_reload_survives_the_daemon(host: Host, server: str, moment: str) -> None:
+    port = free_port()
+    start(host, server, port)
+    before = pids(host)
+    with Load(port) as load:
+        eventually(lambda: load.answered > 20)
+        command = host.spawn_cli("reload", "web")
+        eventually(lambda: moment in host.own_log, every=0.002)
+        host.back(host.kill_daemon())
+        eventually(lambda: len(pids(host)) == 2 and not pids(host) & before, within=20)
+        eventually(lambda: len(host.processes()) <= 4 + (command.poll() is None), within=20)
+        command.communicate(timeout=20)
+    assert load.failed == {}
+    assert len(host.records()) == 2
+
+
+def test_a_reload_survives_the_keeper(host: Host) -> None:
+    port = free_port()
+    start(host, "http.server", port)
+    before = pids(host)
+    with Load(port) as load:
+        eventually(lambda: load.answered > 20)
+        command = host.spawn_cli("reload", "web")
+        eventually(lambda: "new copy start" in host.own_log, every=0.002)
+        former = host.daemon
+        kill(host.keeper)
+        eventually(lambda: host.answers() and host.daemon != former)
+        eventually(lambda: len(pids(host)) == 2 and not pids(host) & before, within=20)
+        command.communicate(timeout=20)
+    assert load.failed == {}
+
+
+@pytest.mark.parametrize("server", BOTH)
+def test_one_of_three_crashes(host: Host, server: str) -> None:
+    port = free_port()
+    start(host, server, port, 3)
+    before = pids(host)
+    with Load(port, clients=6) as load:
+        eventually(lambda: load.answered > 50)
+        kill(min(before))
+        eventually(lambda: len(pids(host)) == 3 and pids(host) != before)
+        eventually(lambda n=load.answered: load.answered > n + 50)
+    # Only what was open on the one that died; one request a client, at most.
+    assert sum(load.failed.values()) <= 6
+    assert not load.counts["refused"] + load.counts["lost"]
+
+
+@pytest.mark.parametrize("server", BOTH)
+def test_scaling_under_load(host: Host, server: str) -> None:
+    port = free_port()
+    start(host, server, port, 2)
+    with Load(port, clients=4) as load:
+        eventually(lambda: load.answered > 20)
+        for count in ("4", "1", "3"):
+            assert host.show(Scale(name="web", count=count)).code == 0
+            assert len(pids(host)) == int(count)
+            eventually(lambda n=load.answered: load.answered > n + 30)
+    assert load.failed == {}
+
+
+def test_a_port_belongs_to_one_app(host: Host) -> None:
+    port = free_port()
+    start(host, "http.server", port)
+    with pytest.raises(RotaError):
+        host.start("other", SERVERS["http.server"](port), exec_mode="cluster", listen_timeout=20.0)
+    assert host.status("other") == "errored"
+    eventually(lambda: "Address already in use" in host.log("other-error", "2"))
+    owners = {ask(port).split()[0] for _ in range(6)}
+    assert owners <= {str(pid) for pid in pids(host)}
+
+
+def test_a_stopped_app_gives_its_port_back(host: Host) -> None:
+    port = free_port()
+    start(host, "http.server", port)
+    assert host.show(Act(action="stop", targets=("web",))).code == 0
+    with pytest.raises(ConnectionRefusedError):
+        ask(port)
+    host.start("plain", SERVERS["http.server"](port))
+    assert eventually(lambda: answers(port)) == host.pid("plain")
+
+
+def answers(port: int) -> int:
+    try:
+        return int(ask(port).split()[0])
+    except OSError:
+        return 0
+
+
+def test_children_of_an_app_see_nothing_of_it(host: Host, work: os.PathLike[str]) -> None:
+    program = (
+        "import os, subprocess, sys; "
+        "print(sorted(n for n in os.environ if n.startswith(('ROTA_CONTROL','ROTA_FORMER','ROTA_LISTENERS','PYTHONPATH')))); "
+        "print(subprocess.run([sys.executable, '-c', 'import sys; print(any(\"inject\" in p for p in sys.path))'],"
+        " capture_output=True, text=True).stdout); import time; time.sleep(1000)"
+    )
+    host.start("app", (SERVERS["http.server"](0)[0], "-c", program), exec_mode="cluster", listen_timeout=0.3)
+    eventually(lambda: host.log("app-out", "0").split() == ["[]", "False"])
