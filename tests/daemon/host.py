@@ -133,13 +133,14 @@ class Host:
         """The record, once it has that status."""
 
         def look() -> Record | None:
-            record = self.record(app)
-            return record if status_word(record.instance.actual) == status else None
+            found = (r for r in self.records() if app in (r.instance.id, r.spec.name))
+            return next((r for r in found if status_word(r.instance.actual) == status), None)
 
         try:
             return eventually(look, within)
         except AssertionError:
-            raise AssertionError(f"{app} is {self.record(app).instance.actual}, not {status}") from None
+            actual = {record.spec.name: record.instance.actual for record in self.records()}
+            raise AssertionError(f"{app} is not {status}: {actual}") from None
 
     def log(self, app: str, kind: str = "out") -> str:
         """What the app's log holds."""
@@ -148,8 +149,13 @@ class Host:
 
     def logs(self, app: str, text: str, kind: str = "out", within: float = 10) -> str:
         """The log, once this is in it."""
+
+        def look() -> str:
+            found = self.log(app, kind)
+            return found if text in found else ""
+
         try:
-            return eventually(lambda: (found := self.log(app, kind)) if text in found else None, within)  # noqa: F821
+            return eventually(look, within)
         except AssertionError:
             raise AssertionError(f"{text!r} is not in {self.log(app, kind)!r}") from None
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rota.adopt")
 
+PATIENCE = 0.2
+"""How long, in one adoption, to wait for exits that the keeper may be about to tell, seconds."""
 BOOT = "boot_id"
 """Setting: the boot of the machine in which the ledger was last opened."""
 
@@ -55,6 +57,8 @@ class Adoption:
     report: Report = field(default_factory=Report)
     pending: list[tuple[int, events.Event]] = field(default_factory=list)
     _leaders: dict[tuple[int, int], int] | None = None
+    _patience: float = 0.0
+    """Until when to wait for the keeper's word about processes that have just gone, monotonic seconds."""
 
     def run(self) -> Report:
         """Take in every process that still lives, then report every death and unfinished step."""
@@ -190,14 +194,26 @@ class Adoption:
 
     def _exit_of(self, process: Process, pidfd: int | None) -> Exit:
         now = self.world.clock.now()
-        status = self.inheritance.exits.get((process.pid, process.start_ticks))
+        status = self._told(process)
         if status is None and pidfd is not None:
             status = identity.exit_of_stranger(process, pidfd)
+        if status is None:
+            status = self._told(process, PATIENCE)
         if status is None:
             self.report.unknown += 1
             return Exit(at=now, known=False)
         self.report.ended += 1
         return identity.exit_from_status(status, now)
+
+    def _told(self, process: Process, within: float = 0.0) -> int | None:
+        """What the keeper says of it. It may have been reaped a moment ago, and the word be under way."""
+        key, clock = (process.pid, process.start_ticks), self.world.clock
+        if within and not self._patience:
+            self._patience = clock.monotonic() + within
+        left = self._patience - clock.monotonic() if within else 0.0
+        while key not in self.inheritance.exits and self.world.keeper.hear(self.inheritance, left):
+            left = self._patience - clock.monotonic() if within else 0.0
+        return self.inheritance.exits.get(key)
 
     def _leader(self, id: int, gen: int) -> Process | None:
         """The running main process of a generation: the first session leader that carries its marker."""

@@ -6,6 +6,7 @@ import array
 import contextlib
 import logging
 import os
+import select
 import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -74,6 +75,24 @@ class KeeperLink:
                     return inheritance
                 case _:
                     _close(fds)
+
+    def hear(self, inheritance: Inheritance, within: float) -> bool:
+        """Take further exits into the inheritance: those told since SYNC. Waits for one at most `within` seconds; False
+        when none came."""
+        if self._socket is None:
+            return False
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLIN)
+        if not poll.poll(max(within, 0.0) * 1000):
+            return False
+        words, fds = self._receive(self._socket)
+        _close(fds)
+        match words:
+            case ["EXIT", pid, start, status]:
+                inheritance.exits[int(pid), int(start)] = int(status)
+            case []:
+                return False  # it is dead; the loop will notice
+        return True
 
     def watch(
         self,

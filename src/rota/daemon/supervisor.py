@@ -129,8 +129,8 @@ class Supervisor:
         """The instances of an app, by id."""
         return [entry for _, entry in sorted(self.by_name.get(name, {}).items())]
 
-    def create(self, specs: Iterable[AppSpec]) -> list[Entry]:
-        """New instances, stopped, in one write. One spec object per copy wanted."""
+    def create(self, specs: Iterable[AppSpec], up: Callable[[AppSpec], bool] = lambda spec: False) -> list[Entry]:
+        """New instances in one write, stopped; `up` says which of them are to run. One spec object per copy wanted."""
         created: list[Entry] = []
         if not self.entries:
             self._next_id = 0  # as in PM2: ids are not used again before the list is empty
@@ -141,6 +141,7 @@ class Supervisor:
                 number=self._free_number(spec.name),
                 unique_id=str(uuid.uuid4()),
                 created=self._clock.now(),
+                desired="up" if spec.job is None and up(spec) else "down",
             )
             created.append(self.adopt(instance, spec))
         self._ledger.save_many([(entry.instance, entry.spec) for entry in created])
@@ -172,6 +173,15 @@ class Supervisor:
         """Counters back to zero."""
         entry.instance = replace(entry.instance, restarts=0, unstable=0, delay=0.0, created=self._clock.now())
         self._ledger.save(entry.instance, entry.spec)
+
+    def intend(self, entries: Iterable[Entry]) -> None:
+        """Write down that all of these are to run, before the first one starts: a daemon that dies in between brings the
+        others up when it is back."""
+        fresh = [entry for entry in entries if entry.instance.desired != "up"]
+        for entry in fresh:
+            entry.instance = replace(entry.instance, desired="up")
+        if fresh:
+            self._ledger.save_many([(entry.instance, entry.spec) for entry in fresh])
 
     def correct(self, entry: Entry, instance: Instance) -> None:
         """Adoption found more than the ledger knew."""

@@ -49,7 +49,7 @@ def _wanted(count: str, now: int) -> int:
 
 async def _up(world: World, answer: Answer, entries: list[Entry], more: int) -> None:
     model = entries[0].spec
-    created = world.supervisor.create([model] * more)
+    created = world.supervisor.create([model] * more, lambda spec: True)
     for _ in created:
         answer.say("Scaling up application")
     held = await start_in_order(world, created, "scaled up")

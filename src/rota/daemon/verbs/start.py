@@ -115,13 +115,13 @@ async def _match_number(world: World, spec: AppSpec, entries: list[Entry], answe
         world.supervisor.want([entry.id for entry in leaving], "forget", "fewer instances in the file")
         await world.supervisor.settled([entry.id for entry in leaving], is_stuck)
     elif wanted > len(entries):
-        await _launch(world, world.supervisor.create([spec] * (wanted - len(entries))), answer)
+        await _launch(world, world.supervisor.create([spec] * (wanted - len(entries)), _starts_now), answer)
     return entries[:wanted]
 
 
 async def _create(world: World, specs: Sequence[AppSpec], answer: Answer) -> list[Entry]:
     copies = [spec for spec in specs for _ in range(resolved_instances(spec.instances, world.cpus))]
-    created = world.supervisor.create(copies)
+    created = world.supervisor.create(copies, _starts_now)
     await _launch(world, created, answer)
     return created
 
