@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rota.wire.messages import Request
 
 PROGRAM = Path(sys.executable).with_name("rota")
+PATIENCE = 30.0
+"""Seconds any answer may take; a daemon that owes one is a failure, not a hang."""
 APPS = Path(__file__).parent / "apps"
 
 
@@ -75,14 +77,20 @@ class Host:
 
     def call(self, request: Request) -> Any:
         """The typed answer; raises the daemon's error."""
-        with Connection.open(self.home) as connection:
+        with self.connected() as connection:
             return connection.call(request)
+
+    def connected(self) -> Connection:
+        """A connection on which no answer is waited for in vain."""
+        connection = Connection.open(self.home)
+        connection._socket.settimeout(PATIENCE)
+        return connection
 
     def show(self, request: Request, *, width: int = 200, **render: Any) -> Shown:
         """The answer as text."""
         parts: dict[int, list[bytes]] = {1: [], 2: []}
         rendered = msgspec.structs.replace(request, render=Render(width=width, **render))
-        with Connection.open(self.home) as connection:
+        with self.connected() as connection:
             code = connection.show(rendered, lambda fd, data: parts[fd].append(data))
         return Shown(code, b"".join(parts[1]).decode(), b"".join(parts[2]).decode())
 
@@ -234,9 +242,8 @@ class Host:
         """`rota kill`, and nothing is left of it."""
         if not self.processes():
             return
-        connection = connect(self.home, self.notes.append)
-        with connection:
-            connection.call(Kill())
+        self.wake()
+        self.call(Kill())
         eventually(lambda: not self.processes(), within=10)
         assert self.fifos() == []
         assert "Traceback" not in self.own_log or self.may_trace, self.own_log
