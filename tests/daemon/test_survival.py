@@ -203,7 +203,8 @@ def test_killed_in_the_middle_of_a_crash_loop(host: Host, work: Path) -> None:
     log = host.log("loop")
     assert "DOUBLE" not in log
     assert record.instance.restarts > 0
-    assert host.record("loop").instance.restarts + 1 == log.count("start\n")
+    launches = host.record("loop").instance.restarts + 1
+    assert launches - 1 <= log.count("start\n") <= launches, "the last one may have been stopped before its first word"
 
 
 def test_killed_between_a_crash_and_the_sweep_of_the_tree(host: Host) -> None:

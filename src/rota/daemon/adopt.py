@@ -20,7 +20,7 @@ from rota.daemon.descent import environment_of, every_process
 from rota.daemon.streams import reopen_fifo, silence
 from rota.process import environ, events
 from rota.process.spec import is_gated
-from rota.process.state import Backoff, Exit, Process, Starting, Stopping, Up, mark_of, process_of
+from rota.process.state import Backoff, Exit, Process, Ready, Starting, Stopping, Up, mark_of, process_of
 from rota.process.step import ready_limit
 
 if TYPE_CHECKING:
@@ -74,7 +74,15 @@ class Adoption:
         self._leftover_exits()
         for id, event in self.pending:
             self.world.supervisor.handle(id, event)
+        self._unfinished_stops(entries)
         return self.report
+
+    def _unfinished_stops(self, entries: list[Entry]) -> None:
+        """A stop of many, written down for all of them and carried out for some."""
+        for entry in entries:
+            running = isinstance(entry.instance.actual, Up | Ready)
+            if running and entry.instance.desired == "down" and entry.instance.stands_for is None:
+                self.world.supervisor.want([entry.id], "down", "it was being stopped when rota ended")
 
     def _rebooted(self, entries: list[Entry]) -> bool:
         """Whether the machine was restarted since the ledger was written."""

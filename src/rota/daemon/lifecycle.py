@@ -57,7 +57,7 @@ def _circle(name: str, wants: dict[str, tuple[str, ...]], path: tuple[str, ...])
 async def start_in_order(world: World, entries: Sequence[Entry], why: str, *, fresh: bool = True) -> dict[Entry, str]:
     """Want these up, each once what it depends on is ready. Returns those held back, with the name of what they miss."""
     held: dict[Entry, str] = {}
-    world.supervisor.intend(entry for entry in entries if entry.spec.job is None)
+    world.supervisor.intend((entry for entry in entries if entry.spec.job is None), "up")
     waiting = [entry for entry in entries if entry.spec.depends_on]
     decided = {entry.id: asyncio.Event() for entry in waiting}
     await _want_up(world, [entry for entry in entries if not entry.spec.depends_on], why, fresh=fresh)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rota.process.effects import Effect
     from rota.process.events import Event, Want
     from rota.process.spec import AppSpec
+    from rota.process.state import Desired
 
 log = logging.getLogger("rota.supervisor")
 
@@ -174,12 +175,12 @@ class Supervisor:
         entry.instance = replace(entry.instance, restarts=0, unstable=0, delay=0.0, created=self._clock.now())
         self._ledger.save(entry.instance, entry.spec)
 
-    def intend(self, entries: Iterable[Entry]) -> None:
-        """Write down that all of these are to run, before the first one starts: a daemon that dies in between brings the
-        others up when it is back."""
-        fresh = [entry for entry in entries if entry.instance.desired != "up"]
+    def intend(self, entries: Iterable[Entry], desired: Desired) -> None:
+        """Write down what all of these are to be, before the first one is touched: when a daemon dies in between, the
+        next one sees to the others."""
+        fresh = [entry for entry in entries if entry.instance.desired != desired]
         for entry in fresh:
-            entry.instance = replace(entry.instance, desired="up")
+            entry.instance = replace(entry.instance, desired=desired)
         if fresh:
             self._ledger.save_many([(entry.instance, entry.spec) for entry in fresh])
 
@@ -207,7 +208,10 @@ class Supervisor:
         """
         if self.leaving and want in ("up", "restart"):
             return
-        for id in list(ids):
+        ids = list(ids)
+        if want in ("down", "forget") and len(ids) > 1:
+            self.intend((self.entries[id] for id in ids if id in self.entries), "down")
+        for id in ids:
             for passing in self.passing_for(id) if self.passing and want != "up" else ():
                 self.handle(passing.id, Wanted("forget", why))
             self.handle(id, Wanted(want, why, fresh))
