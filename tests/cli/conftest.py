@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.cli.forked import run
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,16 +44,13 @@ class Rota:
 
     def __call__(self, *words: str, **given: Any) -> subprocess.CompletedProcess[str]:
         """Run a command line; whatever its exit code."""
-        environ = {**self.environ, **given.pop("env", {})}
-        given = {"timeout": LIMIT, **({} if "input" in given else {"stdin": subprocess.DEVNULL}), **given}
-        return subprocess.run(
-            [PROGRAM, *words],
+        return run(
+            PROGRAM,
+            words,
             cwd=self.cwd,
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            **given,
+            env={**self.environ, **given.get("env", {})},
+            input=given.get("input"),
+            timeout=given.get("timeout", LIMIT),
         )
 
     def ok(self, *words: str, **given: Any) -> str:
@@ -140,11 +139,37 @@ def cache() -> Iterator[Path]:
     shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.fixture
-def rota(cache: Path) -> Iterator[Rota]:
-    """A home below a short path: sockets have little room."""
+@contextlib.contextmanager
+def lodged(cache: Path) -> Iterator[Rota]:
+    # A short path: sockets have little room.
     place = Path(tempfile.mkdtemp(prefix="rota-cli-", dir="/tmp"))
     running = Rota(place, cache)
     yield running
     running.end()
     shutil.rmtree(place)
+
+
+@pytest.fixture
+def rota(cache: Path) -> Iterator[Rota]:
+    """A home of the test's own, with no daemon yet."""
+    with lodged(cache) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def _running(cache: Path) -> Iterator[Rota]:
+    with lodged(cache) as shared:
+        shared.ok("ping")
+        yield shared
+
+
+@pytest.fixture
+def warm(_running: Rota) -> Iterator[Rota]:
+    """A daemon that tests of a module share, one after the other: it runs nothing and knows no app when a test begins."""
+    yield _running
+    _running("delete", "all")
+    shutil.rmtree(_running.cwd)
+    _running.cwd.mkdir()
+    for log in (_running.home / "logs").iterdir():
+        if log.is_file():
+            log.unlink()

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def three(rota: Rota) -> Rota:
+def three(warm: Rota) -> Rota:
+    rota = warm
     rota.write("app.py", SLEEPER)
     apps = [{"name": n, "namespace": s, "script": "app.py"} for n, s in (("web", "shop"), ("work", "shop"), ("x", "y"))]
     rota.write("apps.json", str({"apps": apps}))

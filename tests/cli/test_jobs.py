@@ -23,7 +23,8 @@ LONG = "import time\nprint('working', flush=True)\ntime.sleep(600)\n"
 
 
 @pytest.fixture
-def jobs(rota: Rota) -> Rota:
+def jobs(warm: Rota) -> Rota:
+    rota = warm
     rota.write("job.py", JOB)
     rota.write("long.py", LONG)
     given = {"cron_restart": "0 2 * * *", "autorestart": False, "autostart": False}
@@ -42,11 +43,12 @@ def test_a_run_is_followed_and_its_code_is_ours(jobs: Rota) -> None:
     assert done.returncode == 4
     assert "working\n" in done.stdout
     assert jobs("run", "exits-0").returncode == 0
-    assert jobs("rerun", "1").returncode == 4
-    assert [run["exit_code"] for run in runs(jobs)] == [4, 0, 4]
-    assert [run["job"] for run in runs(jobs, "--failed")] == ["exits-4", "exits-4"]
-    assert [run["id"] for run in runs(jobs, "exits-0", "--outcome", "ok", "--since", "1h")] == [2]
-    assert "exits-4" in jobs.ok("runs", "--id", "1")
+    second, first = runs(jobs, "--limit", "2")
+    assert jobs("rerun", str(first["id"])).returncode == 4
+    assert [run["exit_code"] for run in runs(jobs, "--limit", "3")] == [4, 0, 4]
+    assert [run["job"] for run in runs(jobs, "--failed", "--limit", "2")] == ["exits-4", "exits-4"]
+    assert [run["id"] for run in runs(jobs, "exits-0", "--outcome", "ok", "--since", "1h")] == [second["id"]]
+    assert "exits-4" in jobs.ok("runs", "--id", str(first["id"]))
     assert "no job nope" in jobs.fails("run", "nope")
 
 
@@ -59,9 +61,10 @@ def test_pause_and_resume(jobs: Rota) -> None:
 
 def test_detached_and_cancelled(jobs: Rota) -> None:
     jobs.ok("run", "long", "--detach")
-    jobs.ok("cancel", "1")
-    assert eventually(lambda: [run["outcome"] for run in runs(jobs, "long")]) == ["cancelled"]
-    assert "not under way" in jobs.fails("cancel", "1")
+    run = str(runs(jobs, "--limit", "1")[0]["id"])
+    jobs.ok("cancel", run)
+    assert eventually(lambda: runs(jobs, "--id", run)[0]["outcome"]) == "cancelled"
+    assert "not under way" in jobs.fails("cancel", run)
 
 
 def test_an_interrupt_leaves_the_run_alone(jobs: Rota) -> None:

@@ -26,7 +26,8 @@ time.sleep(600)
 
 
 @pytest.fixture
-def talking(rota: Rota) -> Rota:
+def talking(warm: Rota) -> Rota:
+    rota = warm
     rota.write("talker.py", TALKER)
     rota.ok("start", "talker.py", "-n", "talk")
     eventually(lambda: "out 29\n" in rota.log("talk-out.log") and "err 29\n" in rota.log("talk-error.log"))

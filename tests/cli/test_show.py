@@ -26,19 +26,19 @@ def test_discrete_mode_does_not_even_say_that(rota: Rota) -> None:
     assert rota("prettylist", env={"PM2_DISCRETE_MODE": "true"}).stderr == ""
 
 
-def test_looking_closely(rota: Rota) -> None:
-    rota.write("app.py", SLEEPER)
-    rota.write("apps.json", json.dumps([{"name": "api", "script": "app.py", "env": {"GREETING": "hello"}}]))
-    rota.ok("start", "apps.json")
+def test_looking_closely(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    warm.write("apps.json", json.dumps([{"name": "api", "script": "app.py", "env": {"GREETING": "hello"}}]))
+    warm.ok("start", "apps.json")
     for verb in ("describe", "desc", "info", "show"):
-        assert "Describing process with id 0 - name api" in rota.ok(verb, "api")
-    assert "doesn't exist" in rota.fails("describe", "apu")
-    assert "GREETING: hello" in rota.ok("env", "0")
-    rota.write("apps.json", json.dumps([{"name": "api", "script": "app.py", "env": {"GREETING": "goodbye"}}]))
-    difference = rota.ok("env", "api", "--diff")
+        assert "Describing process with id 0 - name api" in warm.ok(verb, "api")
+    assert "doesn't exist" in warm.fails("describe", "apu")
+    assert "GREETING: hello" in warm.ok("env", "0")
+    warm.write("apps.json", json.dumps([{"name": "api", "script": "app.py", "env": {"GREETING": "goodbye"}}]))
+    difference = warm.ok("env", "api", "--diff")
     assert "hello" in difference
     assert "goodbye" in difference
-    assert "api" in rota.ok("why", "api")
+    assert "api" in warm.ok("why", "api")
 
 
 def test_a_report_holds_facts_and_no_values(rota: Rota) -> None:
@@ -53,15 +53,15 @@ def test_a_report_holds_facts_and_no_values(rota: Rota) -> None:
     assert "app" in text
 
 
-def test_colour_needs_a_terminal(rota: Rota) -> None:
-    rota.write("app.py", SLEEPER)
-    rota.ok("start", "app.py")
-    assert "\x1b" not in rota.ok("list", env={"FORCE_COLOR": "1", "TERM": "xterm"})
-    inside = {**rota.environ, "TERM": "xterm-256color", "COMMAND": "rota list; rota list --no-color >&2"}
+def test_colour_needs_a_terminal(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    warm.ok("start", "app.py")
+    assert "\x1b" not in warm.ok("list", env={"FORCE_COLOR": "1", "TERM": "xterm"})
+    inside = {**warm.environ, "TERM": "xterm-256color", "COMMAND": "rota list; rota list --no-color >&2"}
     done = subprocess.run(
         ["script", "-qec", "stty cols 80; eval $COMMAND", "/dev/null"],
         env=inside,
-        cwd=rota.cwd,
+        cwd=warm.cwd,
         capture_output=True,
         text=True,
         timeout=30,
@@ -73,15 +73,15 @@ def test_colour_needs_a_terminal(rota: Rota) -> None:
     assert widest <= 80
 
 
-def test_completion_in_a_real_bash(rota: Rota) -> None:
-    rota.write("app.py", SLEEPER)
-    rota.ok("start", "app.py", "-n", "frontend")
+def test_completion_in_a_real_bash(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    warm.ok("start", "app.py", "-n", "frontend")
     program = (
         'eval "$(rota completion bash)" 2>/dev/null\n'
         "try() { COMP_WORDS=($1); COMP_CWORD=$2; COMPREPLY=(); _rota_completion rota 2>/dev/null; echo ${COMPREPLY[@]}; }\n"
         "try 'rota sta' 1; try 'rota stop fr' 2; try 'rota start --max-mem' 2\n"
     )
-    out = subprocess.check_output(["bash", "-c", program], env=rota.environ, cwd=rota.cwd, text=True, timeout=60)
+    out = subprocess.check_output(["bash", "-c", program], env=warm.environ, cwd=warm.cwd, text=True, timeout=60)
     verbs, names, flags = out.splitlines()
     assert verbs.split() == ["start", "startOrRestart", "startOrReload", "startup"]
     assert names == "frontend"
