@@ -53,8 +53,14 @@ SECTIONS: tuple[tuple[str, tuple[Verb, ...]], ...] = (
             Verb("rerun", "jobs", "run again what a recorded run ran"),
             Verb("pause", "jobs", "let due times of a job pass"),
             Verb("resume", "jobs", "end a pause"),
+            Verb("health", "health", "which jobs are healthy, late or failing"),
+            Verb("serve-health", "health", "the same over HTTP, as an app"),
             Verb("cancel", "jobs", "end a run that is under way"),
             Verb("cron", "cron", "when an expression is due, and what it says"),
+            Verb("plan", "plan", "the coming hours as a chart or a picture"),
+            Verb("check", "check", "what will go wrong in a file, before it is started"),
+            Verb("sim", "plan", "replay a file's schedules over a year"),
+            Verb("job", "jobs", "add a job from the command line"),
         ),
     ),
     (
@@ -108,7 +114,7 @@ BY_NAME: dict[str, Verb] = {
     name: verb for _, verbs in SECTIONS for verb in verbs for name in (verb.name, *verb.aliases)
 }
 
-TAKES_REST = frozenset({"start", "restart", "reload", "startOrRestart", "startOrReload", "runtime"})
+TAKES_REST = frozenset({"start", "restart", "reload", "startOrRestart", "startOrReload", "runtime", "job"})
 """Verbs whose words after `--` are arguments of the app."""
 
 _NO_CLOUD = "rota has no cloud service: `rota web` and /metrics show the same on your own machine"

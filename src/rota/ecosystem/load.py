@@ -98,6 +98,15 @@ def load_stdin(
     return _loaded(document, "json", "", "-", env_name, only, cwd, environ, options, findings)
 
 
+def load_native(document: dict[str, Any], *, shown: str, cwd: str, environ: Mapping[str, str]) -> Loaded:
+    """The same for what would stand in a rota.toml, already as tables: `rota job add`.
+
+    Raises:
+        SpecError: it describes what cannot be run.
+    """
+    return _loaded(document, "toml", os.path.join(cwd, "rota.toml"), shown, "", (), cwd, environ, None, Findings())
+
+
 def names_in_file(
     path: str, *, env_name: str = "", cwd: str, environ: Mapping[str, str], engine: Engine = "auto"
 ) -> tuple[str, ...]:
@@ -202,7 +211,7 @@ def _expression(text: str, absolute: str, shown: str, cwd: str, environ: Mapping
     """JSON; what strict JSON refuses (comments, trailing commas, bare keys) as a JavaScript expression, as in PM2."""
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         pass
     from rota.ecosystem.javascript.engine import Failed, evaluate
 
