@@ -117,7 +117,7 @@ class Verbs(click.Group):
         from importlib import import_module
 
         module = import_module(f"rota.cli.verbs.{verb.module}")
-        command: click.Command = getattr(module, verb.name.lower() + "_command")
+        command: click.Command = getattr(module, verb.name.lower().replace("-", "_") + "_command")
         return command
 
     def resolve_command(

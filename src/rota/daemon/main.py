@@ -27,6 +27,7 @@ from rota.daemon.logfile import OwnLog
 from rota.daemon.meters import Meters
 from rota.daemon.perform import Effects
 from rota.daemon.probing import Probing
+from rota.daemon.pulse import Pulse
 from rota.daemon.recovery import open_ledger
 from rota.daemon.runbook import RunBook
 from rota.daemon.server import Server
@@ -137,7 +138,7 @@ class Daemon:
             supervisor.adopt(instance, spec)
         world.budgets = Budgets(world)
         runbook = world.runbook = RunBook(world, SqliteStore(self.home.db))
-        self.crontab = Crontab(world, runbook)
+        self.crontab, self.pulse = Crontab(world, runbook), Pulse(world)
         world.next_due, world.run_summary = self.crontab.next_due, runbook.summary
         unfinished = runbook.recover()
         self.crontab.load()
@@ -197,6 +198,7 @@ class Daemon:
 
     async def _housekeeping(self) -> None:
         while True:
+            self.pulse.beat()
             await self.clock.sleep(HOUSEKEEPING)
             self.world.ledger.flush()
             self.world.ledger.write_snapshot()
@@ -212,6 +214,7 @@ class Daemon:
         self.gates.shut()
         self.watching.close()
         await self.server.stop()
+        self.pulse.end()
         await self.world.runbook.close()
         self.world.ledger.close()
         with contextlib.suppress(OSError):
