@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rota.errors import RotaError
+from rota.process.spec import RestartSpec
 from rota.wire.messages import Act, Scale
 from tests.cluster.load import Load, ask
 from tests.cluster.servers import SERVERS, free_port
@@ -106,7 +107,7 @@ def test_a_port_belongs_to_one_app(host: Host) -> None:
     port = free_port()
     start(host, "http.server", port)
     with pytest.raises(RotaError):
-        host.start("other", SERVERS["http.server"](port), exec_mode="cluster", listen_timeout=20.0)
+        host.start("other", SERVERS["http.server"](port), exec_mode="cluster", restart=RestartSpec(max_restarts=1))
     assert host.status("other") == "errored"
     eventually(lambda: "Address already in use" in host.log("other-error", "2"))
     owners = {ask(port).split()[0] for _ in range(6)}
@@ -135,7 +136,7 @@ def test_children_of_an_app_see_nothing_of_it(host: Host, work: os.PathLike[str]
         "import os, subprocess, sys; "
         "print(sorted(n for n in os.environ if n.startswith(('ROTA_CONTROL','ROTA_FORMER','ROTA_LISTENERS','PYTHONPATH')))); "
         "print(subprocess.run([sys.executable, '-c', 'import sys; print(any(\"inject\" in p for p in sys.path))'],"
-        " capture_output=True, text=True).stdout); import time; time.sleep(1000)"
+        " capture_output=True, text=True).stdout, flush=True); import time; time.sleep(1000)"
     )
     host.start("app", (SERVERS["http.server"](0)[0], "-c", program), exec_mode="cluster", listen_timeout=0.3)
     eventually(lambda: host.log("app-out", "0").split() == ["[]", "False"])

@@ -81,6 +81,8 @@ class Act(Request, frozen=True, tag="act"):
     toggle_watch: bool = False
     parallel: int = 0
     force: bool = False
+    prove: bool = False
+    """With reload: ask the app's ports all the while, and fail when one question was not answered."""
 
 
 class Find(Request, frozen=True, tag="find"):

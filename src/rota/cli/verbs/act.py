@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from rota.cli.afterwards import finish, shows_table
 from rota.cli.options import lifecycle_options
@@ -51,12 +52,15 @@ def restart_command(session: Session, options: CliOptions, targets: tuple[str, .
 @click.command("reload")
 @TARGETS
 @lifecycle_options()
-def reload_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
+@click.option("--prove", is_flag=True, help="ask the app's ports all the while; fail unless every question was answered")
+def reload_command(session: Session, options: CliOptions, targets: tuple[str, ...], prove: bool) -> int:
     """Replace running processes: the new one is ready before the old one ends, wherever that is possible."""
-    return _act(session, "reload", targets, options)
+    return _act(session, "reload", targets, options, prove=prove)
 
 
-def _act(session: Session, action: Action, targets: tuple[str, ...], options: CliOptions) -> int:
+def _act(
+    session: Session, action: Action, targets: tuple[str, ...], options: CliOptions, *, prove: bool = False
+) -> int:
     """Batch after batch, ending at the first failure; the table comes with the last."""
     code, since = 0, time.time()
     requests: list[Request] = []
@@ -64,6 +68,10 @@ def _act(session: Session, action: Action, targets: tuple[str, ...], options: Cl
     while remaining and code == 0:
         from_file, some = remaining.pop(0)
         request = _of_file(session, action, some[0], options) if from_file else act_on(session, action, some, options)
+        if prove and not isinstance(request, Act):
+            raise click.UsageError("--prove needs the name of an app, not a file")
+        if prove and isinstance(request, Act):
+            request = msgspec.structs.replace(request, prove=True)
         requests.append(request)
         code = session.show(request, table=not remaining and action != "reload" and shows_table(options))
     return finish(session, options, code, requests, since)

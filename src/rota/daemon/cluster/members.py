@@ -78,6 +78,10 @@ class Cluster:
             return order
         if spec.listen:
             return self._handing_over(entry, order)
+        if spec.balance == "rr":
+            raise SpawnFailed(
+                'balance = "rr" is not offered: connections never pass through rota', 'use "slot" or "shared"'
+            )
         kind = kind_of(spec, order.environ)
         if order.environ.get(NO_INJECT):
             return order

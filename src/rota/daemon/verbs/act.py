@@ -13,7 +13,7 @@ from rota.daemon.supervisor import is_idle, is_late, is_settled_up
 from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
-from rota.errors import RotaError, TargetNotFound
+from rota.errors import NotPermitted, RotaError, TargetNotFound
 from rota.process.state import Failed, Ready, Stopping, Up
 from rota.render.ids import ids_text
 
@@ -80,7 +80,8 @@ async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[E
         answer.say("Use --update-env to update environment variables", "say")
     _announce(answer, request.action, entries, typed=how == "id")
     ids = [entry.id for entry in entries]
-    await roll(world, {entry.id: specs.get(entry.id, entry.spec) for entry in rolling}, request.parallel, answer)
+    rollout = roll(world, {entry.id: specs.get(entry.id, entry.spec) for entry in rolling}, request.parallel, answer)
+    await (_proved(world, rolling, rollout, answer) if request.prove else rollout)
     if not answer.code:
         rest = [entry for entry in entries if entry not in rolling]
         await _perform(world, request.action, answer, rest, request.parallel)
@@ -91,6 +92,23 @@ async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[E
         [world.supervisor.entries.get(id, entry) for id, entry in zip(ids, entries, strict=True)],
         request.action,
     )
+
+
+async def _proved(world: World, entries: Sequence[Entry], rollout: Coroutine[None, None, None], answer: Answer) -> None:
+    """Carry the rollout out under questions to the apps' ports; a question that got no answer is a failure."""
+    from rota.daemon.cluster.prove import proving
+
+    addresses = [one.address for app in {entry.name for entry in entries} for one in world.cluster.listeners.of(app)]
+    if not addresses:
+        rollout.close()
+        raise NotPermitted(
+            "there is nothing to ask: no listening socket of rota's", "--prove needs an app in cluster mode"
+        )
+    proof = await proving(addresses, rollout)
+    if proof.failed:
+        answer.error(proof.line())
+    else:
+        answer.say(proof.line())
 
 
 async def roll(
