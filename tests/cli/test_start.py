@@ -113,3 +113,13 @@ def test_attach_streams_what_it_starts(warm: Rota) -> None:
     finally:
         streaming.terminate()
         streaming.communicate(timeout=10)
+
+
+def test_wait_says_whether_it_stays_up(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    warm.write("falls.py", "import time\ntime.sleep(0.2)\nraise SystemExit(3)\n")
+    warm.ok("start", "app.py", "--wait", "--min-uptime", "300")
+    assert warm("start", "falls.py", "--no-autorestart").returncode == 0
+    warm.ok("delete", "falls")
+    error = warm.fails("start", "falls.py", "--no-autorestart", "--wait")
+    assert "falls did not stay up" in error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from rota.cli.fast import exit_code
-from rota.wire.messages import Act, List, StartSpecs
+from rota.process.spec import PM2_MIN_UPTIME
+from rota.wire.messages import Act, Find, List, StartSpecs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,8 @@ def finish(session: Session, options: CliOptions, code: int, requests: Sequence[
         requests: what it was.
         since: when it began, seconds since the epoch.
     """
+    if options.wait and code == 0:
+        code = stay_up(session, requests)
     if options.attach and code == 0:
         from rota.cli.following import follow_apps
 
@@ -45,3 +49,38 @@ def _names(requests: Sequence[Request]) -> list[str]:
         elif isinstance(request, Act):
             names += [*request.names, *request.targets]
     return list(dict.fromkeys(names))
+
+
+def stay_up(session: Session, requests: Sequence[Request]) -> int:
+    """`--wait`: until every app has run for its `min_uptime`, or one has not. Readiness itself has been awaited before."""
+    ids = {id for name in _names(requests) for id, _ in session.call(Find(target=name))}
+    while True:
+        records = [record for record in session.call(List()) if record["instance"]["id"] in ids]
+        waited_for = [
+            record for record in records if not record["spec"].get("job") and record["spec"].get("autostart", True)
+        ]
+        fallen = [record for record in waited_for if not _is_up(record)]
+        for record in fallen:
+            name, reason = record["spec"]["name"], record["instance"].get("actual", {}).get("reason", "")
+            session.say(
+                f"{name} did not stay up{f': {reason}' if reason else ''}\n  see `rota describe {name}`", "error"
+            )
+        if fallen:
+            return 1
+        left = max((_missing(record) for record in waited_for), default=0.0)
+        if left <= 0:
+            return 0
+        time.sleep(min(left, 0.1))
+
+
+def _is_up(record: dict[str, Any]) -> bool:
+    return record["instance"].get("actual", {}).get("type") in ("starting", "up", "ready") and not record[
+        "instance"
+    ].get("unstable")
+
+
+def _missing(record: dict[str, Any]) -> float:
+    """Seconds until the run is as old as it must get."""
+    needed: float = record["spec"].get("restart", {}).get("min_uptime", PM2_MIN_UPTIME)
+    age: float = record["now"] - record["instance"].get("started", record["now"])
+    return needed - age

@@ -86,7 +86,7 @@ class Answer:
 
     def failed(self, error: RotaError) -> None:
         """End of the answer, with an error."""
-        code = self.code or 1
+        code = self.code or error.exit_code
         if self.render is None:
             self._finish(Done(code, error.code, error.message, error.hint))
             return

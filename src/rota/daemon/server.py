@@ -14,8 +14,9 @@ import msgspec
 
 from rota.daemon.answer import Answer
 from rota.errors import RotaError
+from rota.version import __version__
 from rota.wire.codec import FrameError, Unframer, frame
-from rota.wire.messages import AnyRequest, Done
+from rota.wire.messages import AnyRequest, Done, Update
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -112,12 +113,16 @@ class Server:
     async def _answer(self, payload: bytes, inbox: Inbox, writer: asyncio.StreamWriter) -> None:
         try:
             request = _decode.decode(payload)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and brackets without end
             message = f"the daemon does not understand this request: {error}"
             reply = Done(1, "protocol", message, "run `rota update` so that daemon and command line are of one version")
             writer.write(frame(b"J", msgspec.json.encode(reply)))
             return
         answer = Answer(writer, request)
+        if request.version not in ("", __version__) and not isinstance(request, Update):
+            answer.note(
+                f"rota {request.version} is installed and {__version__} is running: `rota update` replaces it\n"
+            )
         handler = self._handlers[type(request)]
         try:
             await handler(self._world, request, answer, inbox)

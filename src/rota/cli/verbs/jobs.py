@@ -163,11 +163,19 @@ def _add(session: Session, name: str, retries: int | None, backoff: str | None, 
 
 
 def _follow(session: Session, request: RunJob) -> int:
-    """The exit code is the program's own, not one of ours."""
+    """The exit code is the program's own, unless it never began."""
     rendered = msgspec.structs.replace(request, render=session.render(table=False), cwd=session.cwd())
     with session.connect() as connection:
+        began = False
+
+        def write(fd: int, data: bytes) -> None:
+            nonlocal began
+            began = began or fd == 1
+            session.write(fd, data)
+
         try:
-            return connection.show(rendered, session.write)
+            code = connection.show(rendered, write)
+            return code if began else exit_code(code)
         except KeyboardInterrupt:
             if not (sys.stdin.isatty() and sys.stderr.isatty()):
                 session.note(DETACHED)
