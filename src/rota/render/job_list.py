@@ -32,7 +32,10 @@ def job_columns(records: Sequence[Record], now: float, zone: tzinfo | None = Non
     dues = [next_due(record, now, zone) for record in records]
     namespaces = [record.spec.namespace for record in records]
     columns = [
-        Column("id", [str(record.instance.id) for record in records], 0, BOLD_CYAN),
+        # A job inside an app is no instance of ours, and has no id.
+        Column(
+            "id", [str(record.instance.id) if record.instance.id >= 0 else NOTHING for record in records], 0, BOLD_CYAN
+        ),
         Column("job", [record.spec.name for record in records], key="name"),
         Column("namespace", namespaces),
         Column("schedule", [schedule(job) for job in jobs], short=[schedule(job, zone=False) for job in jobs]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota.daemon.guests import guest_jobs
 from rota.daemon.picture import record_of, records
 from rota.daemon.verbs.target import look_up
 from rota.render.ids import ids_text, pids_text
@@ -20,7 +21,10 @@ def show_list(world: World, answer: Answer, sort: str = "") -> None:
     """The process table, where the client wants one."""
     if answer.render is None or answer.render.silent or not answer.render.table:
         return
-    answer.text(process_table(records(world), answer.width, answer.colour, sort, world.clock.now()) + "\n")
+    answer.text(
+        process_table([*records(world), *guest_jobs(world)], answer.width, answer.colour, sort, world.clock.now())
+        + "\n"
+    )
     if world.ledger.degraded:
         answer.note(
             f"the ledger cannot be written: {world.ledger.degraded} (supervision goes on; see {world.home.log})\n"
