@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import time
 from datetime import UTC
 
 import pytest
@@ -148,17 +146,3 @@ def test_every_table_is_a_rectangle_that_fits(rows: list[tuple[str, int, bool]],
 def _without_colour(text: str) -> str:
     first, *rest = text.split("\x1b[")
     return first + "".join(part.partition("m")[2] for part in rest)
-
-
-def test_a_thousand_records_take_less_than_30_ms() -> None:
-    many = [app(f"worker-{n}", id=n, usage=Usage(memory=n * 77_777, cpu=n % 100 / 10)) for n in range(800)]
-    many += [job(f"job-{n}", id=1000 + n) for n in range(200)]
-    gc.collect()
-    assert min(_seconds(lambda: process_table(many, 300, True, now=NOW)) for _ in range(7)) < 0.03
-
-
-def _seconds(call: object) -> float:
-    assert callable(call)
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
