@@ -32,6 +32,7 @@ CLOCK_READERS = {
     "client/autostart.py": "the same: waits for a daemon's socket, outside any loop",
     "daemon/spawn.py": "stamps a process at the instant of its spawn",
     "daemon/cluster/drain.py": "looks at the kernel's connections, which tell nobody when they end",
+    "daemon/cluster/prove.py": "paces the questions of a proof, which lasts as long as the reload it watches",
     "daemon/verbs/progress.py": "how long a person has been waiting",
     "torture/": "chance and patience of a program that plays the world against rota",
     "testing.py": "lets real time pass where a user's test asks for it",
