@@ -203,7 +203,7 @@ def refusal(payload: bytes) -> RotaError:
 def _understood(payload: bytes) -> AnyReply:
     try:
         return _DECODER.decode(payload)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _other_protocol() from error
 
 

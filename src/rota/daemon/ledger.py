@@ -304,7 +304,7 @@ def read_snapshot(home: Home) -> Snapshot:
     try:
         with open(snapshot_path(home), "rb") as file:
             return msgspec.json.decode(file.read(), type=Snapshot)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("no usable second copy of the ledger: %s", error)
         return Snapshot()
 

@@ -33,7 +33,7 @@ def open_ledger(home: Home, clock: Clock) -> tuple[Ledger, list[tuple[Instance, 
         return _rebuild(home, clock, error.message)
     try:
         rows = ledger.load()
-    except (sqlite3.DatabaseError, ValueError) as error:
+    except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
         found = damage(ledger.connection)
         ledger.connection.close()
         return _rebuild(home, clock, "; ".join(found[:2]) or str(error))

@@ -38,7 +38,7 @@ class Settings:
                 conf = msgspec.json.decode(file.read())
         except FileNotFoundError:
             conf = {}
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             log.error("%s cannot be read (%s); the settings stay as they were", self._home.conf, error)
             return
         self._conf = conf if isinstance(conf, dict) else {}

@@ -68,7 +68,7 @@ def _records(absolute: str, shown: str) -> list[dict[str, Any]]:
         raise SpecError(
             f"Failed to read dump file in {shown}", "pm2 save writes it; name another file with --file"
         ) from None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SpecError(f"Failed to parse dump file in {shown}: {error}") from None
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise SpecError(f"{shown} is not a dump of PM2: it holds no list of records")

@@ -224,14 +224,16 @@ def _expression(text: str, absolute: str, shown: str, cwd: str, environ: Mapping
 def _yaml(text: str, shown: str) -> Any:
     import yaml
 
-    from rota.ecosystem.yaml_core import Loader
+    from rota.ecosystem.yaml_core import read
 
     try:
-        return yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
+        return read(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise SpecError(f"File {shown} malformated: {getattr(error, 'problem', None) or 'not YAML'}{place}") from None
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"File {shown} malformated: {_reason(error)}") from None
 
 
 def _toml(text: str, shown: str) -> Any:
@@ -239,8 +241,12 @@ def _toml(text: str, shown: str) -> Any:
 
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"File {shown} malformated: {error}") from None
+    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
+        raise SpecError(f"File {shown} malformated: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _is_native(document: Any) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import yaml
 
 _SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 100
+_LARGEST = 100_000
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = (
     ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF"),
@@ -33,3 +35,42 @@ def _integer(loader: Loader, node: yaml.ScalarNode) -> int:
 for _name, _pattern, _first in _SCALARS:
     Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern.pattern})\Z"), list(_first))
 Loader.add_constructor(f"{_TAG}int", _integer)
+
+
+class TooMuch(ValueError):
+    """Deeper or larger than any configuration is; the message says which."""
+
+
+def read(text: str) -> Any:
+    """The document.
+
+    Raises:
+        yaml.YAMLError: it does not parse.
+        TooMuch: it would take the machine's stack or memory. (The C parser recurses without a limit, and a few lines of aliases
+            to aliases stand for billions of values.)
+        ValueError: a number of thousands of digits.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise TooMuch(f"it is nested more than {_DEEPEST} deep")
+    document = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
+    if "*" in text:
+        _weigh(document, {})
+    return document
+
+
+def _weigh(value: Any, known: dict[int, int]) -> int:
+    """How many values one stands for, its aliases written out. 0 in `known` marks what is being weighed."""
+    if not isinstance(value, list | dict):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = 0
+        inner = value if isinstance(value, list) else value.values()
+        known[id(value)] = 1 + sum(_weigh(each, known) for each in inner)
+    if known[id(value)] == 0:
+        raise TooMuch("an alias (*name) stands inside what it names")
+    if known[id(value)] > _LARGEST:
+        raise TooMuch(f"its aliases (*name) stand for more than {_LARGEST:,} values")
+    return known[id(value)]

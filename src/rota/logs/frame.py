@@ -156,7 +156,7 @@ def format_date() -> DateFormat:
 def _is_ours(text: str) -> bool:
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(fields, dict) and {"message", "timestamp", "type", "process_id", "app_name"} <= fields.keys()
 

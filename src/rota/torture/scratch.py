@@ -203,7 +203,7 @@ class Scratch:
             wait(lambda: not self._left(), "after `rota kill` nothing is left")
         if self.log_says("Traceback (most recent call last)"):
             raise Broken(f"a fault of rota's own stands in its log: {self._fault()}")
-        left = [name for name in os.listdir(self.home.runtime_dir) if "." in name]
+        left = os.listdir(self.home.runtime_dir) if os.path.isdir(self.home.runtime_dir) else []
         if left:
             raise Broken(f"left in the runtime directory: {', '.join(sorted(left)[:5])}")
 

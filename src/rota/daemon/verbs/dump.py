@@ -129,7 +129,7 @@ def _read(world: World, answer: Answer, *, quiet: bool = False) -> list[Saved]:
             answer.say(f"Restoring processes located in {candidate}")
         try:
             return msgspec.json.decode(content, type=list[Saved])
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             aside = f"{candidate}.damaged-{int(world.clock.now())}"
             os.replace(candidate, aside)
             log.error("%s cannot be read (%s); kept as %s", candidate, error, aside)

@@ -124,7 +124,9 @@ class Access:
         """A package's entry: `main`, or the plain forms of `exports`."""
         try:
             package = json.loads(self._read(f"{path}/package.json"))
-        except (OSError, ValueError, Refused):
+        except (OSError, ValueError, RecursionError, Refused):
+            return ()
+        if not isinstance(package, dict):
             return ()
         exports = package.get("exports")
         root = exports.get(".", exports) if isinstance(exports, dict) else exports

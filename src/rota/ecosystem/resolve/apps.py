@@ -262,7 +262,7 @@ def _version_in(path: str) -> str:
     if path.endswith(".json"):
         try:
             value = msgspec.json.decode(content)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             return ""
         return str(value.get("version") or "") if isinstance(value, dict) else ""
     match = re.search(r'^\[project\][^\[]*?^version\s*=\s*["\']([^"\']+)', content, re.MULTILINE)
