@@ -125,8 +125,8 @@ class Simulation:
         """The program is not running for this long: as after a crash, runs under way are lost, and then it starts again."""
         self._loop.run_until_complete(_cancel_all())
         self.clock.advance(duration)
-        self.store.reap(float("inf"))
         self.restart()
+        self._engine.reap(float("inf"))
         return self
 
     def restart(self) -> None:
@@ -168,7 +168,11 @@ class Simulation:
     def _begin_anew(self) -> None:
         runners = (_InlineRunner(self.clock), LoopRunner(self._loop))
         self._engine = self._scheduler.make_engine(
-            lambda job: runners[job.kind == "async"], self._wake, store=self.store, clock=self.clock
+            lambda job: runners[job.kind == "async"],
+            self._wake,
+            store=self.store,
+            clock=self.clock,
+            lease=float("inf"),
         )
 
     def _wake(self) -> None:
@@ -188,7 +192,7 @@ class Simulation:
                     return
                 continue
             if pause > 0:
-                await _at_most(woken, max(min(pause, left), _SMALLEST))
+                await _at_most(woken, max(min(pause, left), 10 * _SMALLEST))
 
 
 def simulate(scheduler: Scheduler, start: datetime | str | float = "2026-01-01", days: float = 365) -> list[RunRecord]:

@@ -64,7 +64,7 @@ class Engine:
         self.ledger = Ledger(store, app, worker, clock, lease)
         self.agenda, self.timers = Agenda(), Timers()
         self.executions = Executions(self.ledger, clock, self.timers, log, runner_of, self.post, self._slot_free)
-        self.firings = Firings(self.ledger, self.agenda, self.executions, clock, log)
+        self.firings = Firings(self.ledger, self.agenda, self.executions, self.timers, clock, log)
         self.last_tick = clock.monotonic()
         self.finished = threading.Event()
         self.detail: dict[str, object] = {}
@@ -96,7 +96,7 @@ class Engine:
             return
         self._repeat(now, BEAT, self._beat)
         self._repeat(now, self._lease / 2, self._renew)
-        self._repeat(now, self._lease / 2, self._reap)
+        self._repeat(now, self._lease / 2, self.reap)
         if self.store.shared:
             self._repeat(now, POLL, self._look_at_others)
 
@@ -236,8 +236,9 @@ class Engine:
             elif kept.get(execution.id):
                 self.executions.cancel(execution, "somebody asked for it")
 
-    def _reap(self) -> None:
-        for run in self.store.reap(self.clock.now(), self.app):
+    def reap(self, now: float | None = None) -> None:
+        """End runs of this app whose worker died, and let their policy decide."""
+        for run in self.store.reap(self.clock.now() if now is None else now, self.app):
             self.firings.abandoned(run, self.jobs)
 
     def _beat(self) -> None:

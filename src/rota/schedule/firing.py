@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rota.jobs import retry
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rota.schedule.job import Job
     from rota.schedule.ledger import Ledger
     from rota.schedule.logs import EventLog
+    from rota.schedule.timers import Timers
 
 _RACES = 3
 """Times to look again when room that was there is gone."""
@@ -33,8 +35,11 @@ _RACES = 3
 class Firings:
     """Turns due times, requests and successes into claimed runs."""
 
-    def __init__(self, ledger: Ledger, agenda: Agenda, executions: Executions, clock: Clock, log: EventLog) -> None:
-        self._ledger, self._agenda, self._executions, self._clock, self._log = ledger, agenda, executions, clock, log
+    def __init__(
+        self, ledger: Ledger, agenda: Agenda, executions: Executions, timers: Timers, clock: Clock, log: EventLog
+    ) -> None:
+        self._ledger, self._agenda, self._executions, self._timers = ledger, agenda, executions, timers
+        self._clock, self._log = clock, log
         self._records: dict[Job, JobRecord] = {}
         self._followers: dict[str, list[Job]] = {}
         """Jobs that run after the success of another, by its name."""
@@ -53,6 +58,10 @@ class Firings:
             self._followers.setdefault(name, []).append(job)
         now = self._clock.now()
         if job.schedule is not None:
+            if record.last_due is None:
+                # New: it owes nothing from before. Written down, so that it owes what falls due from now on.
+                self._ledger.store.set_cursor(self._ledger.app, job.name, now, 0.0, 0)
+                record = replace(record, last_due=now)
             self._agenda.add(job, Cursor(record.last_due, record.horizon, record.relived), now)
             next_start = job.schedule.next_start(now)
             expected = None if next_start is None else next_start + self._ledger.grace(job)
@@ -120,9 +129,8 @@ class Firings:
         decision = retry.decide(job.spec, attempt, Outcome.ABANDONED, now, next_start)
         if isinstance(decision, retry.Again):
             store, app = self._ledger.store, self._ledger.app
-            store.request(
-                app, job.name, now, "retry", parent=run.id, attempt=decision.attempt, note=f"after run {run.id}"
-            )
+            note = f"after run {run.id}"
+            store.request(app, job.name, decision.at, "retry", parent=run.id, attempt=decision.attempt, note=note)
             self._serve_requests(jobs)
 
     # -- due times
@@ -226,6 +234,10 @@ class Firings:
         for wish in self._ledger.store.requested(self._ledger.app):
             job = jobs.get(wish.job)
             if job is None:
+                continue
+            early = (wish.requested or 0.0) - self._clock.now()
+            if early > 0:  # a retry that has its time
+                self._timers.at(self._clock.monotonic() + early, lambda: self._serve_requests(jobs))
                 continue
             limit = room(job.spec)
             free = None if limit == float("inf") else int(limit)

@@ -281,6 +281,7 @@ class Scheduler(Registry):
         wake: Callable[[], None],
         store: Store | None = None,
         clock: Clock | None = None,
+        lease: float | None = None,
     ) -> Engine:
         """An engine over these jobs. For `start` and for simulations."""
         pid = os.getpid()
@@ -291,7 +292,7 @@ class Scheduler(Registry):
             worker=Worker(f"{host()}:{pid}:{secrets.token_hex(4)}", host(), pid),
             log=logs.EventLog(),
             runner_of=runner_of,
-            lease=self._lease,
+            lease=lease or self._lease,
             wake=wake,
         )
 

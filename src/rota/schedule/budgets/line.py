@@ -58,11 +58,12 @@ class Line:
         self._places: deque[Place] = deque()
         self._lock = threading.Lock()
         self._hop: ThreadPoolExecutor | None = None
+        self._life = HOLDER_LIFE if store.shared else float("inf")
 
     def join(self, place: Place, now: float) -> bool:
         """Stand in line, or be served at once (True). `place.wait` is infinite when it can never be."""
         with self._lock:
-            ticket = self._store.budget_join(place.rule, place.cost, self._holder(), now, now + HOLDER_LIFE)
+            ticket = self._store.budget_join(place.rule, place.cost, self._holder(), now, now + self._life)
             place.ticket, place.wait = ticket.id, ticket.wait
             if ticket.wait in (0.0, float("inf")):
                 return ticket.wait == 0.0
@@ -76,11 +77,14 @@ class Line:
 
     def ask(self, place: Place, now: float) -> bool:
         """The first asks the store. True: served, and the next is woken; else `place.wait` says when to ask again."""
-        ticket = self._store.budget_poll(place.rule, place.ticket, place.cost, self._holder(), now, now + HOLDER_LIFE)
+        ticket = self._store.budget_poll(place.rule, place.ticket, place.cost, self._holder(), now, now + self._life)
+        passed_over = ticket.id != place.ticket
         place.ticket, place.wait = ticket.id, ticket.wait
         if ticket.wait == 0.0:
             self._step_out(place)
             return True
+        if passed_over:
+            self._go_to_the_end(place)
         return False
 
     @property
@@ -113,6 +117,14 @@ class Line:
     def forked(self) -> None:
         """Called in a child of fork: nobody stands in line here, and the threads stayed behind."""
         self._places, self._lock, self._hop = deque(), threading.Lock(), None
+
+    def _go_to_the_end(self, place: Place) -> None:
+        """We slept so long that the store passed us over: the order here follows the order there."""
+        with self._lock:
+            self._places.remove(place)
+            self._places.append(place)
+            first = self._places[0]
+        first.wake()
 
     def _step_out(self, place: Place) -> bool:
         with self._lock:
