@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,3 +117,31 @@ def test_sorting_and_the_short_list_hold_after_an_action_too(three: Rota) -> Non
     assert "+--- web" in three.ok("restart", "web", "-m")
     table = three.ok("restart", "all", "--sort", "name:desc")
     assert table.index("│ x ") < table.index("│ web")
+
+
+ECHO = """
+import sys
+for line in sys.stdin: print("got", line, end="", flush=True)
+"""
+
+
+def test_lines_reach_standard_input_and_attach_is_both_ways(warm: Rota) -> None:
+    warm.write("echo.py", ECHO)
+    warm.ok("start", "echo.py")
+    assert "Line sent" in warm.ok("send", "0", "one")
+    eventually(lambda: warm.log("echo-out.log") == "got one\n")
+    attached = warm.popen("attach", "0", stdin=subprocess.PIPE)
+    try:
+        assert attached.stdin is not None
+        assert attached.stdout is not None
+        # What is typed before the daemon listens is not shown, only sent.
+        while not select.select([attached.stdout], [], [], 0.2)[0]:
+            attached.stdin.write("two\n")
+            attached.stdin.flush()
+        assert attached.stdout.readline() == "got two\n"
+    finally:
+        attached.send_signal(signal.SIGINT)
+        attached.communicate(timeout=20)
+    assert attached.returncode == 130
+    assert "must be a process number" in warm.fails("attach", "echo")
+    assert "unknown" in warm.fails("send", "99", "x")

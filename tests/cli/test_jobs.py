@@ -1,110 +1,196 @@
-"""runs, run, rerun, pause, resume, cancel from the command line."""
+"""Scheduled work from the command line: jobs, runs, and looking ahead."""
 
 from __future__ import annotations
 
 import json
-import os
-import pty
-import select
 import signal
-import subprocess
-from typing import TYPE_CHECKING, Any
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import PROGRAM
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Rota
 
-JOB = "import sys\nprint('working', flush=True)\nsys.exit(int(sys.argv[1]))\n"
-LONG = "import time\nprint('working', flush=True)\ntime.sleep(600)\n"
+FILE = """
+[jobs.poll]
+run = "true"
+every = "2m"
+timeout = "20s"
+budget = { lookup = 1 }
+[jobs.treasury]
+run = "true"
+cron = "30 2 * * *"
+tz = "Europe/Berlin"
+budget = { lookup = 15 }
+[jobs.snap]
+run = "true"
+cron = "30 2 * * *"
+timeout = "10m"
+tz = "Europe/Berlin"
+budget = { lookup = 2 }
+[budgets.lookup]
+limit = 15
+per = "15m"
+"""
 
 
-@pytest.fixture
-def jobs(warm: Rota) -> Rota:
-    rota = warm
-    rota.write("job.py", JOB)
-    rota.write("long.py", LONG)
-    given = {"cron_restart": "0 2 * * *", "autorestart": False, "autostart": False}
-    apps = [{"name": f"exits-{code}", "script": "job.py", "args": [str(code)], **given} for code in (0, 4)]
-    rota.write("jobs.json", json.dumps([*apps, {"name": "long", "script": "long.py", **given}]))
-    rota.ok("start", "jobs.json")
-    return rota
+def test_a_job_from_the_command_line_runs_shows_and_ends_with_its_code(rota: Rota) -> None:
+    rota.ok(
+        "job", "add", "backup", "--cron", "0 2 * * *", "--tz", "Europe/Paris", "--", "sh", "-c", "echo done; exit 3"
+    )
+    done = rota("run", "backup")
+    assert (done.returncode, "done\n" in done.stdout) == (3, True)
+    (run,) = [json.loads(line) for line in rota.ok("runs", "backup", "--json").splitlines()]
+    assert (run["outcome"], run["exit_code"], run["trigger"]) == ("failed", 3, "manual")
+    assert rota.ok("runs", "--id", str(run["id"]), "--output") == "done\n"
+    facts = rota.ok("runs", "--id", str(run["id"]))
+    assert "exit code 3" in facts
+    assert run["output"] in facts
+    assert "0 2 * * * Europe/Paris" in rota.ok("list")
+    assert rota("rerun", str(run["id"])).returncode == 3
+    assert json.loads(rota.ok("runs", "backup", "--json").splitlines()[0])["parent"] == run["id"]
 
 
-def runs(rota: Rota, *words: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in rota.ok("runs", "--json", *words).splitlines()]
+def test_filters_of_the_ledger(rota: Rota) -> None:
+    rota.ok("job", "add", "good", "--", "true")
+    rota.ok("job", "add", "bad", "--", "false")
+    for name in ("good", "bad", "good"):
+        rota("run", name)
+    rows = [json.loads(line) for line in rota.ok("runs", "--json").splitlines()]
+    assert [row["job"] for row in rows] == ["good", "bad", "good"]
+    assert [json.loads(line)["job"] for line in rota.ok("runs", "--failed", "--json").splitlines()] == ["bad"]
+    assert len(rota.ok("runs", "--outcome", "ok", "-n", "1", "--json").splitlines()) == 1
+    assert rota.ok("runs", "--since", "2099-01-01", "--json") == ""
+    assert "no job nope" in rota.fails("runs", "nope")
 
 
-def test_a_run_is_followed_and_its_code_is_ours(jobs: Rota) -> None:
-    done = jobs("run", "exits-4")
-    assert done.returncode == 4
-    assert "working\n" in done.stdout
-    assert jobs("run", "exits-0").returncode == 0
-    second, first = runs(jobs, "--limit", "2")
-    assert jobs("rerun", str(first["id"])).returncode == 4
-    assert [run["exit_code"] for run in runs(jobs, "--limit", "3")] == [4, 0, 4]
-    assert [run["job"] for run in runs(jobs, "--failed", "--limit", "2")] == ["exits-4", "exits-4"]
-    assert [run["id"] for run in runs(jobs, "exits-0", "--outcome", "ok", "--since", "1h")] == [second["id"]]
-    assert "exits-4" in jobs.ok("runs", "--id", str(first["id"]))
-    assert "no job nope" in jobs.fails("run", "nope")
+def test_pause_resume_and_what_the_list_says(rota: Rota) -> None:
+    rota.ok("job", "add", "nightly", "--cron", "0 2 * * *", "--", "true")
+    rota.ok("pause", "nightly")
+    assert "paused" in rota.ok("list")
+    assert "nothing is planned" in rota.ok("plan")
+    rota.ok("resume", "nightly")
+    assert "nightly" in rota.ok("plan", "--hours", "25")
 
 
-def test_pause_and_resume(jobs: Rota) -> None:
-    jobs.ok("pause", "exits-0")
-    assert "paused" in jobs.ok("list")
-    jobs.ok("resume", "exits-0")
-    assert "paused" not in jobs.ok("list")
+def test_an_interrupted_run_goes_on(rota: Rota) -> None:
+    rota.ok("job", "add", "long", "--", "sh", "-c", "echo begun; exec sleep 600")
+    process = rota.popen("run", "long")
+    eventually(lambda: '"running"' in rota.ok("runs", "--json"))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert "The run goes on" in err
+    (run,) = [json.loads(line) for line in rota.ok("runs", "--json").splitlines()]
+    assert run["state"] == "running"
+    rota.ok("cancel", str(run["id"]))
+    eventually(lambda: '"cancelled"' in rota.ok("runs", "--json"))
 
 
-def test_detached_and_cancelled(jobs: Rota) -> None:
-    jobs.ok("run", "long", "--detach")
-    run = str(runs(jobs, "--limit", "1")[0]["id"])
-    jobs.ok("cancel", run)
-    assert eventually(lambda: runs(jobs, "--id", run)[0]["outcome"]) == "cancelled"
-    assert "not under way" in jobs.fails("cancel", run)
+def test_budgets_of_a_file_hold_runs_back(rota: Rota) -> None:
+    text = '[jobs.a]\nrun = "true"\nbudget = { one = 1 }\n[budgets.one]\nlimit = 1\nper = "1h"\n'
+    (rota.cwd / "rota.toml").write_text(text)
+    rota.ok("start", "rota.toml")
+    assert rota("run", "a").returncode == 0
+    rota.ok("run", "a", "--detach")
+    rows = [json.loads(line) for line in rota.ok("runs", "a", "--json").splitlines()]
+    assert (rows[0]["state"], rows[0]["started"]) == ("claimed", None)
+    rota.ok("cancel", str(rows[0]["id"]))
 
 
-def test_an_interrupt_leaves_the_run_alone(jobs: Rota) -> None:
-    following = jobs.popen("run", "long")
-    assert following.stdout is not None
-    while "working" not in following.stdout.readline():
-        pass
-    following.send_signal(signal.SIGINT)
-    _, error = following.communicate(timeout=20)
-    assert following.returncode == 130
-    assert "The run goes on" in error
-    assert runs(jobs, "long")[0]["state"] == "running"
+# --- looking ahead needs no daemon ---------------------------------------------------------------------------------------
 
 
-def test_at_a_terminal_it_asks_and_no_ends_the_run(jobs: Rota) -> None:
-    master, slave = pty.openpty()
-    try:
-        following = subprocess.Popen(
-            [PROGRAM, "run", "long"],
-            cwd=jobs.cwd,
-            env=jobs.environ,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        _until(master, b"working")
-        following.send_signal(signal.SIGINT)
-        _until(master, b"Leave it running?")
-        os.write(master, b"n\n")
-        _until(master, b"is being ended")
-        assert following.wait(20) == 0
-        assert eventually(lambda: runs(jobs, "long")[0]["outcome"]) == "cancelled"
-    finally:
-        os.close(master)
-        os.close(slave)
+def test_check_does_the_arithmetic_and_ends_with_one(rota: Rota) -> None:
+    (rota.cwd / "rota.toml").write_text(FILE)
+    done = rota("check", "rota.toml")
+    assert done.returncode == 1
+    assert "25 of 15 per 15m" in done.stdout
+    assert not (rota.home / "rota.pid").exists()
+    (found,) = json.loads(rota("check", "--json").stdout)
+    assert {"budget-overdrawn", "no-timeout", "clock-change", "collision"} <= {
+        each["code"] for each in found["findings"]
+    }
+    assert found["budgets"][0]["worst"] == 25
 
 
-def _until(fd: int, text: bytes) -> None:
-    seen = b""
-    while text not in seen:
-        assert select.select([fd], [], [], 20)[0], seen
-        seen += os.read(fd, 4096)
+def test_check_passes_what_is_sound_and_strict_minds_warnings(rota: Rota) -> None:
+    (rota.cwd / "rota.toml").write_text('[jobs.a]\nrun = "true"\ncron = "0 4 * * *"\n')
+    assert "1 warning, no errors" in rota.ok("check")
+    assert rota("check", "--strict").returncode == 1
+    (rota.cwd / "rota.toml").write_text('[jobs.a]\nrun = "true"\ncron = "0 4 * * *"\ntimeout = "5m"\n')
+    assert "nothing to mend" in rota.ok("check", "--strict")
+    assert "timeout-too-short" in rota("check", "--json", "--duration", "a=10m").stdout
+    assert "which is no job here" in rota.fails("check", "--duration", "b=10m")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('[jobs.a]\nrun = "no-such-program"\n', "file"),
+        (
+            '[apps.a]\nrun = "python3 -m http.server --port 80"\n[apps.b]\nrun = "python3 -m x --port=80"\n',
+            "port-twice",
+        ),
+        ('[jobs.a]\nrun = "true"\nevery = "1h"\nkill_timeout = "10m"\n', "kill-timeout"),
+        ('[jobs.a]\nrun = "true"\nshell = true\nargs = [">>", "x.log"]\n', ""),
+        ('[jobs.a]\nrun = "true > out.txt"\nshell = true\n', "log-rotation"),
+        ('[jobs.a]\nrun = "true"\nverify = "no-such-program"\n', "verify-missing"),
+    ],
+)
+def test_check_sees_programs_ports_limits_and_logs(rota: Rota, text: str, code: str) -> None:
+    (rota.cwd / "rota.toml").write_text(text)
+    (found,) = json.loads(rota("check", "--json").stdout)
+    assert not code or code in {each["code"] for each in found["findings"]}
+
+
+def test_a_file_that_does_not_parse_is_an_error_of_the_check(rota: Rota) -> None:
+    (rota.cwd / "rota.toml").write_text("[jobs.a\n")
+    assert rota("check").returncode == 1
+    assert "nothing is there" not in rota("check").stderr
+
+
+def test_plan_of_a_file_as_chart_picture_and_json(rota: Rota) -> None:
+    (rota.cwd / "rota.toml").write_text(FILE)
+    chart = rota.ok("plan", "--hours", "24", "--duration", "snap=90m")
+    assert "treasury" in chart
+    assert "start in the same minute" in chart
+    rota.ok("plan", "rota.toml", "--svg", "plan.svg")
+    ET.parse(rota.cwd / "plan.svg")
+    facts = json.loads(rota.ok("plan", "--json", "--duration", "snap=90m"))
+    (snap,) = [job for job in facts["jobs"] if job["name"] == "snap"]
+    assert snap["usual_seconds"] == 5400
+
+
+def test_durations_come_from_the_ledger(rota: Rota) -> None:
+    (rota.cwd / "rota.toml").write_text('[jobs.a]\nrun = "sleep 0.3"\ncron = "0 4 * * *"\ntimeout = "5m"\n')
+    rota.ok("start", "rota.toml")
+    rota.ok("run", "a")
+    assert 0.25 < json.loads(rota.ok("plan", "--json"))["jobs"][0]["usual_seconds"] < 5
+    rota.ok("shutdown")
+    assert 0.25 < json.loads(rota.ok("plan", "rota.toml", "--json"))["jobs"][0]["usual_seconds"] < 5
+
+
+def test_a_year_is_simulated_from_the_command_line(rota: Rota) -> None:
+    (rota.cwd / "rota.toml").write_text(FILE)
+    text = rota.ok("sim", "rota.toml", "--from", "2026-01-01", "--days", "365")
+    assert "no start is doubled, none is missed" in text
+    bad = FILE.replace('cron = "30 2 * * *"', 'cron = "30 2 * * *"\ndst = "real"')
+    (rota.cwd / "rota.toml").write_text(bad)
+    done = rota("sim", "--from", "2026-01-01", "--json")
+    assert done.returncode == 1
+    kinds = {each["kind"] for each in json.loads(done.stdout)["incidents"]}
+    assert {"double", "miss"} <= kinds
+
+
+def test_cron_previews_mark_the_change_of_clocks(rota: Rota) -> None:
+    text = rota.ok("cron", "next", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28T12:00", "-n", "2")
+    assert "Sun 2026-03-29 03:00:00 +0200   2026-03-29T01:00:00Z   <- clocks forward 1:00" in text
+    first = json.loads(
+        rota.ok("cron", "prev", "30 2 * * *", "--tz", "UTC", "--from", "2026-03-28", "-n", "1", "--json")
+    )
+    assert first["utc"] == "2026-03-27T02:30:00Z"
+    assert "Monday to Friday" in rota.ok("cron", "explain", "0 9 * * 1-5")
+    assert "minute" in rota.fails("cron", "next", "61 * * * *")

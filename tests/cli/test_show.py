@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from tests.cli.conftest import SLEEPER
@@ -111,3 +112,22 @@ def test_cron_needs_no_daemon(rota: Rota) -> None:
     assert "5 minutes" in rota.ok("cron", "explain", "*/5 * * * *")
     assert "column" in rota.fails("cron", "next", "0 0 30 2 *")
     assert not rota.home.exists()
+
+
+def test_a_daemon_of_another_version_is_named_on_stderr(warm: Rota) -> None:
+    newer = (
+        "import sys, rota.version; rota.version.__version__ = '99.0'; from rota.cli.fast import main; sys.exit(main())"
+    )
+    for verb in ("jlist", "list"):
+        done = subprocess.run(
+            [sys.executable, "-c", newer, verb],
+            env=warm.environ,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0
+        assert "rota 99.0 is installed" in done.stderr
+        assert "rota update" in done.stderr
+        assert "rota update" not in done.stdout

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from rota.cli.fast import exit_code
 from rota.cli.target_type import SELECTION
+from rota.client.connection import Connection
 from rota.wire.messages import ClearDump, Flush, ReloadLogs, Resurrect, Save
 
 if TYPE_CHECKING:
@@ -34,7 +36,12 @@ def cleardump_command(session: Session) -> int:
 @click.pass_obj
 def resurrect_command(session: Session, dry_run: bool) -> int:
     """Start what `rota save` recorded: what ran comes back, what was stopped stays stopped."""
-    return exit_code(session.show(Resurrect(dry_run=dry_run), table=not dry_run))
+    if dry_run:
+        # A daemon that is started brings back what ran: that would be no dry run.
+        with Connection.open(session.home) as connection:
+            request = msgspec.structs.replace(Resurrect(dry_run=True), render=session.render(table=False))
+            return exit_code(connection.show(request, session.write))
+    return exit_code(session.show(Resurrect()))
 
 
 @click.command("flush")
