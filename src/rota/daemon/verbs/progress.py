@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rota.render.progress import progress_line
@@ -29,7 +30,8 @@ async def shown(
 ) -> None:
     """Run `work(left)`, which takes ids out of `left` as they are done, and show how far it is when it takes long."""
     left = {entry.id for entry in entries}
-    names = {entry.id: label(entry, entries) for entry in entries}
+    numbers = Counter(entry.name for entry in entries)
+    names = {entry.id: label(entry, numbers[entry.name] > 1) for entry in entries}
     ticker = asyncio.ensure_future(_tick(answer, doing, names, left, still))
     try:
         await work(left)
@@ -39,9 +41,8 @@ async def shown(
             await ticker
 
 
-def label(entry: Entry, among: Sequence[Entry]) -> str:
+def label(entry: Entry, several: bool) -> str:
     """`api`, or `api-3` where there are several of that name."""
-    several = sum(other.name == entry.name for other in among) > 1
     return f"{entry.name}-{entry.instance.number}" if several else entry.name
 
 
