@@ -41,10 +41,12 @@ class TcpTarget:
     def __init__(self, target: str) -> None:
         self._name = target
         self._place = _place(target)
+        self.source = ""
+        """Numeric address to ask from, where the target is on this machine: tells a cluster which instance is meant."""
 
     async def ask(self) -> str:
         try:
-            connection = await _connect(self._place)
+            connection = await _connect(self._place, self.source)
         except OSError as error:
             return f"{self._name}: {_reason(error)}"
         connection.close()
@@ -81,10 +83,12 @@ class HttpTarget:
             f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: rota-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
         )
         self._request = head.encode("utf-8")
+        self.source = ""
+        """As in TcpTarget."""
 
     async def ask(self) -> str:
         try:
-            connection = await _connect(self._place)
+            connection = await _connect(self._place, self.source)
             reader, writer = await asyncio.open_connection(sock=connection, limit=_HEAD_LIMIT)
             try:
                 writer.write(self._request)
@@ -156,11 +160,13 @@ _Place = str | tuple[str, int]
 """Path of a unix socket, or host and port."""
 
 
-async def _connect(place: _Place) -> socket.socket:
+async def _connect(place: _Place, source: str) -> socket.socket:
     failure: OSError = ConnectionRefusedError("connection refused")
     for family, address in await _addresses(place):
         connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
+            if source and family == socket.AF_INET and address[0].startswith("127."):
+                connection.bind((source, 0))
             await asyncio.get_running_loop().sock_connect(connection, address)
         except OSError as error:
             connection.close()

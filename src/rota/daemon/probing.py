@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from rota.daemon.cluster.listeners import source_of
+from rota.daemon.cluster.members import in_cluster
 from rota.daemon.picture import record_of
 from rota.daemon.probe_command import Surroundings
-from rota.daemon.probe_targets import LogTarget
+from rota.daemon.probe_targets import HttpTarget, LogTarget, TcpTarget
 from rota.daemon.probes import LivenessProbe, ReadinessProbe, target_of
 from rota.daemon.spawn import owner_of
 from rota.process import environ
@@ -33,18 +37,27 @@ class Probing:
         """A process is there, new or adopted."""
         if isinstance(entry.instance.actual, Ready):
             self._liveness(entry)
+            self._health(entry)
         elif entry.spec.ready is not None:
             self._readiness(entry, entry.spec.ready)
 
     def announced(self, entry: Entry, announcement: Announce) -> None:
         """It became ready: now it should stay alive."""
-        if announcement.event == "online" and entry.child is not None:
+        if announcement.event.endswith("online") and entry.child is not None:
             self._liveness(entry)
+            self._health(entry)
 
     def _readiness(self, entry: Entry, spec: ProbeSpec) -> None:
         gen = entry.instance.gen
         target = self._target(entry, spec)
-        ready = partial(self._world.supervisor.handle, entry.id, BecameReady(gen, "probe"))
+
+        def ready() -> None:
+            if self._world.cluster.may_be_ready(entry):
+                self._world.supervisor.handle(entry.id, BecameReady(gen, "probe"))
+            else:
+                again = partial(self._again, entry, spec, gen, "it does not listen yet")
+                entry.closers.append(self._world.loop.call_later(spec.interval, again).cancel)
+
         # Past its deadline the app is overdue (the state table says so) and may still become ready: ask on.
         probe = ReadinessProbe(spec, target, self._world.clock, ready, partial(self._again, entry, spec, gen))
         entry.closers.append(probe.cancel)
@@ -65,6 +78,27 @@ class Probing:
 
         entry.closers.append(LivenessProbe(spec, self._target(entry, spec), self._world.clock, dead).cancel)
 
+    def _health(self, entry: Entry) -> None:
+        """In a cluster the readiness probe goes on: who does not pass it gets no new connections until he does again."""
+        spec, cluster, clock = entry.spec.ready, self._world.cluster, self._world.clock
+        if spec is None or spec.kind == "log" or not in_cluster(entry.spec):
+            return
+        asked = replace(spec, initial_delay=spec.interval)
+        target = self._target(entry, spec)
+
+        def failing(reason: str) -> None:
+            cluster.healthy(entry, False, reason)
+            recovering("")
+
+        def recovering(reason: str) -> None:
+            entry.closers.append(ReadinessProbe(asked, target, clock, recovered, recovering).cancel)
+
+        def recovered() -> None:
+            cluster.healthy(entry, True)
+            entry.closers.append(LivenessProbe(asked, target, clock, failing).cancel)
+
+        entry.closers.append(LivenessProbe(asked, target, clock, failing).cancel)
+
     def _target(self, entry: Entry, spec: ProbeSpec) -> Target:
         env: dict[str, str] = {}
         if spec.kind == "exec":
@@ -75,6 +109,8 @@ class Probing:
         user, group, groups = owner_of(entry.spec, env) if entry.spec.uid or entry.spec.gid else (None, None, None)
         surroundings = Surroundings(cwd=entry.spec.cwd, environ=env, user=user, group=group, groups=groups)
         target = target_of(spec, surroundings, self._reapers)
+        if isinstance(target, HttpTarget | TcpTarget) and in_cluster(entry.spec):
+            target.source = source_of(entry.instance.number)
         if isinstance(target, LogTarget) and entry.outputs is not None:
             heard = partial(_feed, target)
             entry.outputs.listen(heard)

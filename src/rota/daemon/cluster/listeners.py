@@ -75,14 +75,19 @@ class Listener:
         return self.sockets[self.slots.index(wanted)] if wanted in self.slots else None
 
     def steer(self, live: Iterable[int], *, by_address: bool = False) -> None:
-        """New connections go to these slots only. With none they wait in the queues for whoever comes."""
+        """New connections go to these slots only. With none they wait in the queues for whoever comes.
+
+        A probe that comes from a slot's `source_of` reaches that slot in any case.
+        """
         wanted = set(live)
-        indexes = [index for index, slot in enumerate(self.slots) if slot in wanted]
+        indexes = [index for index, slot in enumerate(self.slots) if slot in wanted] or list(range(len(self.slots)))
         state = (by_address, len(self.slots), *indexes)
-        if self.shared or not indexes or state == self.steered:
+        if self.shared or state == self.steered:
             return
+        pinned = {source_of(slot): index for index, slot in enumerate(self.slots)}
+        words = steering.program(indexes, len(self.slots), by_address=by_address, pinned=pinned)
         try:
-            steering.attach(self.sockets[0], steering.program(indexes, len(self.slots), by_address=by_address))
+            steering.attach(self.sockets[0], words)
             self.steered = state
         except OSError as error:
             log.error("%s: cannot steer connections of %s: %s", self.app, self.name, error.strerror)
@@ -187,6 +192,11 @@ class Listeners:
             for listener in self._all.values()
             for index, sock in enumerate(listener.sockets)
         }
+
+
+def source_of(slot: int) -> str:
+    """The loopback address from which a slot's probes come."""
+    return f"127.77.{slot >> 8 & 255}.{slot & 255}"
 
 
 def overlap(one: Address, other: Address) -> bool:

@@ -245,6 +245,22 @@ class Cluster:
             self._world.supervisor.handle(entry.id, BecameReady(entry.instance.gen, "listening"))
         self.steer(entry.name)
 
+    def healthy(self, entry: Entry, healthy: bool, reason: str = "") -> None:
+        """A readiness probe of a running instance changed its mind. Where no instance is well, all get connections."""
+        member = self.members.get(entry)
+        if member is None or member.healthy == healthy:
+            return
+        member.healthy = healthy
+        text = "gets connections again" if healthy else f"gets no new connections: {reason}"
+        log.warning("App [%s:%d] %s", entry.name, entry.id, text)
+        self._world.ledger.event(entry.id, entry.name, "well" if healthy else "unwell", reason)
+        self.steer(entry.name)
+
+    def may_be_ready(self, entry: Entry) -> bool:
+        """Whether a good answer can be this process's own: on a shared port a sibling may have given it."""
+        others = in_cluster(entry.spec) and bool(self.listeners.of(entry.name))
+        return not others or self.listens(entry)
+
     def listens(self, entry: Entry) -> bool:
         """Whether the process has listened on anything."""
         member = self.members.get(entry)

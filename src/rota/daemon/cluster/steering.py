@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SO_ATTACH_REUSEPORT_CBPF = 51
 LOAD, LOAD_BYTE = 0x20, 0x30
@@ -26,16 +26,24 @@ NETWORK = 0xFFF00000
 """Offsets from here on count from the start of the IP header."""
 
 
-def program(live: Sequence[int], members: int, *, by_address: bool = False) -> bytes:
+def program(
+    live: Sequence[int], members: int, *, by_address: bool = False, pinned: Mapping[str, int] | None = None
+) -> bytes:
     """The instructions that spread new connections over the members `live`.
+
+    `pinned`: clients with these IPv4 addresses get the member given, live or not: probes that mean one instance.
 
     `by_address`: a client's address decides. Every client keeps its member while that one is live; only the clients of one
     that is not are moved.
     """
+    first: list[bytes] = []
+    for address, index in (pinned or {}).items():
+        first = first or [_op(LOAD, NETWORK + 12)]
+        first += [_op(JUMP_EQUAL, int.from_bytes(socket.inet_aton(address), "big"), 0, 1), _op(RETURN, index)]
     if not by_address:
-        return b"".join([_op(LOAD, RANDOM), _op(MOD_K, len(live)), *_table(list(live))])
+        return b"".join([*first, _op(LOAD, RANDOM), _op(MOD_K, len(live)), *_table(list(live))])
     home = [index if index in live else -1 for index in range(members)]
-    words = [*_address(), _op(STORE, 0), _op(MOD_K, members)]
+    words = [*first, *_address(), _op(STORE, 0), _op(MOD_K, members)]
     for number, index in enumerate(home):
         if index >= 0:
             words += [_op(JUMP_EQUAL, number, 0, 1), _op(RETURN, index)]

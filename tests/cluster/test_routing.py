@@ -1,0 +1,68 @@
+"""Who gets new connections: the well ones, and with affinity always the same."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rota.process.spec import ProbeSpec
+from rota.wire.messages import Act
+from tests.cluster.load import ask
+from tests.cluster.servers import APPS, SERVERS, free_port
+from tests.cluster.test_reload import start
+from tests.eventually import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.daemon.host import Host
+
+
+def asked(port: int, times: int = 24) -> set[str]:
+    return {ask(port).split()[0] for _ in range(times)}
+
+
+def test_an_instance_that_is_unwell_gets_no_connections(host: Host, work: Path) -> None:
+    port = free_port()
+    probe = ProbeSpec(kind="http", target=f"http://127.0.0.1:{port}/health", interval=0.05, failures=2)
+    argv = (sys.executable, str(APPS / "moody.py"), str(port), str(work))
+    host.start("web", argv, exec_mode="cluster", instances=3, ready=probe)
+    eventually(lambda: asked(port) == {"0", "1", "2"})
+    (work / "1").touch()
+    eventually(lambda: asked(port) == {"0", "2"})
+    (work / "0").touch()
+    (work / "2").touch()
+    eventually(lambda: asked(port) == {"0", "1", "2"})  # none is well: better all than nobody
+    (work / "1").unlink()
+    eventually(lambda: asked(port) == {"1"})
+    (work / "0").unlink()
+    (work / "2").unlink()
+    eventually(lambda: asked(port) == {"0", "1", "2"})
+
+
+def test_affinity_by_address(host: Host) -> None:
+    port = free_port()
+    start(host, "http.server", port, 3, affinity="ip")
+    eventually(lambda: len(asked(port)) == 1)
+
+
+def test_one_socket_for_all(host: Host) -> None:
+    port = free_port()
+    start(host, "http.server", port, 2, balance="shared")
+    assert asked(port)
+    assert host.show(Act(action="reload", targets=("web",), prove=True)).code == 0
+
+
+def test_a_reload_that_is_proved(host: Host) -> None:
+    port = free_port()
+    start(host, "http.server", port)
+    shown = host.cli("reload", "web", "--prove")
+    assert shown.code == 0, shown.text
+    assert " answered, 0 refused, 0 reset, 0 lost" in shown.text
+
+
+def test_there_must_be_something_to_prove(host: Host) -> None:
+    host.start("idle", SERVERS["http.server"](free_port()))
+    shown = host.cli("reload", "idle", "--prove")
+    assert shown.code == 1
+    assert "there is nothing to ask" in shown.text
