@@ -154,7 +154,8 @@ class Ending:
     expected_by: float | None = None
     not_before: float = 0.0
     hold: str = ""
-    keep: int = 100
+    keep: int | None = 100
+    """Finished runs of the job to keep; None = all, for those who do not know."""
     output_end: int | None = None
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from rota.jobs.run import Outcome, RunState
-from rota.stores.records import Claimed, Ending, Refused, RunRecord
+from rota.stores.records import LAPSED, Claimed, Ending, Refused, RunRecord
 
 if TYPE_CHECKING:
     import sqlite3
@@ -171,7 +171,7 @@ class SqliteRuns:
         lapsed = "state <> 'finished' AND lease_until <= ?1 AND (?2 IS NULL OR app = ?2)"
         if not self._db.read(f"SELECT 1 FROM runs WHERE {lapsed} LIMIT 1", (now, app)):
             return []
-        ending = Ending(outcome=Outcome.ABANDONED, finished=now, error="its worker died or hung: the lease ran out")
+        ending = Ending(outcome=Outcome.ABANDONED, finished=now, error=LAPSED, keep=None)
         with self._db.write() as connection:
             found = connection.execute(f"SELECT id, fence FROM runs WHERE {lapsed}", (now, app)).fetchall()
             for run, fence in found:
@@ -323,7 +323,7 @@ def _finish(connection: sqlite3.Connection, run: int, fence: int, ending: Ending
         connection.execute(_COUNT_UNRUN.format(_COUNTED[ending.outcome]), (values["app"], values["job"]))
     else:
         connection.execute(_COUNT_RUN, values)
-    if run % _PRUNE_EVERY == 0 or ending.keep < _PRUNE_EVERY:
+    if ending.keep is not None and (run % _PRUNE_EVERY == 0 or ending.keep < _PRUNE_EVERY):
         _prune(connection, values)
     return True
 
