@@ -45,7 +45,7 @@ class Server:
         if listener is not None:
             self._server = await asyncio.start_unix_server(self._connected, sock=listener)
             return
-        temporary = f"{path}.{os.getpid()}"
+        temporary = f"{os.path.dirname(path)}/.{os.getpid()}"  # no longer than the name itself, which has a limit
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

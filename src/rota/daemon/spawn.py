@@ -88,9 +88,21 @@ def kept_key(id: int, gen: int) -> str:
 
 def raise_nofile() -> None:
     """Let the daemon have as many descriptors as it may."""
+    _reserve()
     _, hard = ORIGINAL_NOFILE
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+_RESERVE: list[int] = []
+"""Descriptors with low numbers, given up for the moment of a spawn."""
+_RESERVED = 4
+
+
+def _reserve() -> None:
+    with contextlib.suppress(OSError):
+        while len(_RESERVE) < _RESERVED:
+            _RESERVE.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
 
 
 def spawn(order: Order, deposit: Deposit) -> Child:
@@ -188,7 +200,10 @@ def _popen(order: Order, pipes: _Pipes) -> int:
         environ["NODE_CHANNEL_SERIALIZATION_MODE"] = "json"
     user, group, groups = owner_of(spec, environ)
     _, hard = ORIGINAL_NOFILE
-    # The limit is inherited at the fork; ours is put back at once (single thread, so nobody sees the gap).
+    # The limit is inherited at the fork; ours is put back at once (single thread, so nobody sees the gap). Under the user's
+    # limit Popen can only open its pipe because low numbers are kept free for it: we may hold more than that allows.
+    while _RESERVE:
+        os.close(_RESERVE.pop())
     resource.setrlimit(resource.RLIMIT_NOFILE, ORIGINAL_NOFILE)
     try:
         popen = subprocess.Popen(
@@ -207,6 +222,7 @@ def _popen(order: Order, pipes: _Pipes) -> int:
         )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        _reserve()
     # Waiting is ours, through the pidfd and after the ledger; Popen would reap behind our back.
     popen.returncode = 0
     return popen.pid
