@@ -234,6 +234,16 @@ def test_an_expired_lease_leaves_an_abandoned_row(store: Store) -> None:
     assert (job.error_count, job.last_outcome) == (1, Outcome.ABANDONED)
 
 
+def test_reaping_prunes_nothing(store: Store) -> None:
+    for k in range(1, 151):
+        run = claimed(store, 60.0 * k, now=60.0 * k)
+        assert store.finish(run.id, run.fence, ok(60.0 * k + 1, keep=1000))
+    for k in range(151, 171):
+        claimed(store, 60.0 * k, now=60.0 * k)
+    assert len(store.reap(1e9)) == 20
+    assert len(store.runs("shop", "poller", limit=1000)) == 170
+
+
 def test_requests_wait_for_a_worker_in_order(store: Store) -> None:
     first = store.request("shop", "poller", 10.0)
     second = store.request("shop", "poller", 11.0, "retry", parent=5, attempt=2, note="after abandoned")

@@ -7,7 +7,7 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from rota.jobs.run import Outcome, RunState
-from rota.stores.records import Claimed, Ending, JobRecord, Refused, RunRecord
+from rota.stores.records import LAPSED, Claimed, Ending, JobRecord, Refused, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +123,7 @@ class MemoryRuns:
         with self._lock:
             mine = [run for run in self._unfinished() if app in (None, run.app)]
             lapsed = [run for run in mine if run.lease_until is not None and run.lease_until <= now]
-            ending = Ending(outcome=Outcome.ABANDONED, finished=now, error="its worker died or hung: the lease ran out")
+            ending = Ending(outcome=Outcome.ABANDONED, finished=now, error=LAPSED, keep=None)
             return [self._finish(record, ending) for record in lapsed]
 
     def request(
@@ -271,7 +271,8 @@ class MemoryRuns:
         if known is not None:
             counted = _count_run(known, record, ending) if ending.outcome.ran else _count_unrun(known, ending.outcome)
             self._jobs[key] = counted
-        self._prune(key, ending.keep)
+        if ending.keep is not None:
+            self._prune(key, ending.keep)
         return record
 
     def _prune(self, key: tuple[str, str], keep: int) -> None:

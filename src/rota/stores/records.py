@@ -9,6 +9,9 @@ from rota.jobs.run import Outcome, RunState, TriggerKind
 
 Source = Literal["daemon", "library"]
 
+LAPSED = "its worker died or hung: the lease ran out"
+"""The error of abandoned runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
