@@ -86,6 +86,7 @@ class Foreground:
         with _signals() as wakeup:
             self._wakeup = wakeup
             self._sources = Sources(self._session, self._wanted, self._sizes(requests))
+            os.environ["ROTA_FRESH"] = "1"  # what ran in this home before is not brought back: it is told what runs
             connect(self._session.home, lambda _: None).close()
             try:
                 code = self._start(requests, delay)

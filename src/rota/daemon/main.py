@@ -15,6 +15,7 @@ from rota.daemon import spawn
 from rota.daemon.adopt import Adoption
 from rota.daemon.budgets import Budgets
 from rota.daemon.bus import Bus
+from rota.daemon.cluster.autoscale import autoscale
 from rota.daemon.cluster.members import Cluster
 from rota.daemon.cluster.rollout import Rollouts
 from rota.daemon.crontab import Crontab
@@ -175,7 +176,7 @@ class Daemon:
         signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
     async def _serve(self) -> int:
-        work = (self._housekeeping(), self._bring_back(), self.meters.watch())
+        work = (self._housekeeping(), self._bring_back(), self.meters.watch(), autoscale(self.world))
         background = [self.world.loop.create_task(task) for task in work]
         try:
             code = await self._ending
@@ -192,7 +193,8 @@ class Daemon:
 
     async def _bring_back(self) -> None:
         wanted = left_wanted(self.world)
-        if wanted:
+        # A container says itself what it runs: see `rota runtime`.
+        if wanted and not os.environ.get("ROTA_FRESH"):
             log.info("bringing back %d instances that were running", len(wanted))
             await start_in_order(self.world, wanted, "rota came back")
 

@@ -123,7 +123,10 @@ class Server:
             answer.note(
                 f"rota {request.version} is installed and {__version__} is running: `rota update` replaces it\n"
             )
-        handler = self._handlers[type(request)]
+        handler = self._handlers.get(type(request))
+        if handler is None:
+            answer.failed(RotaError(f"this daemon knows no {type(request).__name__}", "run `rota update`"))
+            return
         try:
             await handler(self._world, request, answer, inbox)
         except RotaError as error:

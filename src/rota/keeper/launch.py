@@ -18,8 +18,11 @@ KEEPER_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "main.
 
 
 def daemon_argv(home: Home) -> list[str]:
-    """How the daemon is started; isolated, so that nothing in the caller's directory or PYTHON* variables reaches it."""
-    return [sys.executable, "-I", "-m", "rota.daemon", home.path]
+    """How the daemon is started: nothing in the caller's directory or PYTHON* variables reaches it.
+
+    Not -I: that would also hide the user's own site directory, where `pip install --user` puts rota.
+    """
+    return [sys.executable, "-E", "-P", "-m", "rota.daemon", home.path]
 
 
 def keeper_argv(home: Home, lock_fd: int, inherited: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from posixpath import join, normpath  # words about paths; no file is looked at
 from typing import TYPE_CHECKING, Literal
 
 from rota.errors import TargetNotFound, UsageError
@@ -47,7 +48,7 @@ def select(target: str, known: Sequence[Known], cwd: str) -> Selection:
     if named:
         return Selection(named, "name", target)
     if not target.isdecimal():
-        path = target if target.startswith("/") else f"{cwd.rstrip('/')}/{target.removeprefix('./')}"
+        path = normpath(join(cwd, target))
         run = tuple(item.id for item in known if item.exec_path == path)
         if run:
             return Selection(run, "path", target)

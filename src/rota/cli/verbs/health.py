@@ -82,4 +82,4 @@ def _argv(session: Session, store: str | None, key: str, words: list[str], *, mu
             raise TargetNotFound(f"nothing has run in {session.home.path} yet", "start something, or name a --store")
         store = f"sqlite:///{session.home.db}"
     extra = ["--budgets-key", key] if key else []
-    return [sys.executable, "-I", "-m", PROGRAM, "--store", store, *extra, *words]
+    return [sys.executable, "-E", "-P", "-m", PROGRAM, "--store", store, *extra, *words]

@@ -243,6 +243,7 @@ def _changed(request: Act, entries: Sequence[Entry]) -> dict[int, AppSpec]:
     """The specifications with the options given with the action, by instance; instances of an app go on sharing one."""
     if not request.patch and request.shell_env is None and not request.toggle_watch:
         return {}
+    from rota.ecosystem.environment import filtered
     from rota.ecosystem.patch import apply_patch
 
     changed: dict[int, AppSpec] = {}
@@ -251,7 +252,7 @@ def _changed(request: Act, entries: Sequence[Entry]) -> dict[int, AppSpec]:
         if id(old) not in changed:
             spec = apply_patch(old, request.patch) if request.patch else old
             if request.shell_env is not None:
-                spec = replace(spec, shell_env=request.shell_env)
+                spec = replace(spec, shell_env=filtered(request.shell_env, spec.filter_env))
             changed[id(old)] = spec
     return {entry.id: changed[id(entry.spec)] for entry in entries}
 

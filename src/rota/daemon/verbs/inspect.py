@@ -123,9 +123,8 @@ async def env(world: World, request: Env, answer: Answer, inbox: Inbox) -> None:
         answer.text(env_text(live) + "\n")
         return
     spec = entry.spec
-    following = {**spec.shell_env, **request.next_env}
     present = {**spec.shell_env, **spec.env}
-    answer.text(env_diff(present, following, Style(answer.colour)) + "\n")
+    answer.text(env_diff(present, request.next_env, Style(answer.colour)) + "\n")
 
 
 def _live_environ(world: World, entry: Entry) -> dict[str, str]:
