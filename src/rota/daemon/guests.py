@@ -26,7 +26,7 @@ NOBODY = -1
 def guest_jobs(world: World) -> list[Record]:
     """One record per job that an app registered through the library, for lists."""
     try:
-        jobs = [job for job in world.runbook.store.jobs() if job.source == "library"]
+        jobs = [job for job in world.runbook.store.guests() if job.source == "library"]
         if not jobs:
             return []
         unfinished = world.runbook.store.runs(unfinished=True, limit=1000)

@@ -60,6 +60,11 @@ class SqliteJobs:
             job_record(row) for row in self._db.read(f"SELECT {_COLUMNS} FROM jobs{where} ORDER BY app, name", values)
         ]
 
+    def guests(self) -> list[JobRecord]:
+        """Jobs inside apps: all but the daemon's own, of which there may be ten thousand."""
+        rows = self._db.read(f"SELECT {_COLUMNS} FROM jobs WHERE app > '' ORDER BY app, name")
+        return [job_record(row) for row in rows]
+
     def set_paused(self, app: str, name: str, paused: bool) -> bool:
         """See `JobStore.set_paused`."""
         return self._db.run("UPDATE jobs SET paused = ? WHERE app = ? AND name = ?", (paused, app, name)) > 0
