@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rota.process.spec import ProbeSpec
 from rota.wire.messages import Act
-from tests.cluster.load import ask
+from tests.cluster.load import Load, ask
 from tests.cluster.servers import APPS, SERVERS, free_port
 from tests.cluster.test_reload import start
 from tests.eventually import eventually
@@ -66,3 +66,15 @@ def test_there_must_be_something_to_prove(host: Host) -> None:
     shown = host.cli("reload", "idle", "--prove")
     assert shown.code == 1
     assert "there is nothing to ask" in shown.text
+
+
+def test_more_instances_when_connections_wait(host: Host) -> None:
+    port = free_port()
+    argv = (sys.executable, str(APPS / "slow.py"), str(port))
+    options = {"min_instances": 1, "max_instances": 2, "scale_queue": 3, "scale_down_after": 0.5}
+    host.start("web", argv, exec_mode="cluster", instances=1, **options)
+    with Load(port, clients=8):
+        eventually(lambda: len(host.records()) == 2, within=20)
+    eventually(lambda: len(host.records()) == 1, within=30)
+    assert "connections waiting" in host.own_log
+    assert "2 -> 1 instances" in host.own_log

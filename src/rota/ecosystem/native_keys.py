@@ -229,6 +229,11 @@ APP_KEYS = (
     NativeKey("balance", values.one_of("auto", "slot", "shared", "rr"), _choice("auto", "slot", "shared", "rr"),
               "How connections are spread over a cluster."),
     NativeKey("affinity", values.one_of("", "ip"), _choice("", "ip"), "ip: one client, one instance."),
+    NativeKey("min_instances", values.at_least(values.integer, 0, "0"), _COUNT, "With max_instances: the fewest copies."),
+    NativeKey("max_instances", values.at_least(values.integer, 0, "0"), _COUNT, "Copies follow the load, up to this."),
+    NativeKey("scale_cpu", values.at_least(values.integer, 1, "1"), _COUNT, "Percent of a core per copy that asks for more."),
+    NativeKey("scale_queue", values.at_least(values.integer, 1, "1"), _COUNT, "Waiting connections that call for more (16)."),
+    NativeKey("scale_down_after", units.duration, _TIME, "Quiet time before there are fewer. Default 60s."),
 )  # fmt: skip
 
 JOB_KEYS = (

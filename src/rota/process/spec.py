@@ -172,6 +172,15 @@ class AppSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     balance: Literal["auto", "slot", "shared", "rr"] = "auto"
     affinity: Literal["", "ip"] = ""
     """ip: the connections of one address go to one instance, for as long as that is there."""
+    min_instances: int = 0
+    max_instances: int = 0
+    """Above 0: the number of instances follows the load, between these two."""
+    scale_cpu: float = 75.0
+    """Percent of one core per instance from which there should be more."""
+    scale_queue: int = 16
+    """Connections waiting to be accepted from which there should be more."""
+    scale_down_after: float = 60.0
+    """Quiet time before there are fewer, seconds."""
 
     version: str = "N/A"
     extra: dict[str, msgspec.Raw] = {}

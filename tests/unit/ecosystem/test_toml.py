@@ -63,6 +63,12 @@ treekill = false
 shutdown_with_message = true
 listen = ["tcp://127.0.0.1:80"]
 balance = "rr"
+affinity = "ip"
+min_instances = 2
+max_instances = 6
+scale_cpu = 60
+scale_queue = 8
+scale_down_after = "2m"
 pid_file = "api.pid"
 ready = { http = "http://127.0.0.1:8000/healthz", timeout = "10s", deadline = "1m", successes = 2 }
 alive = { exec = ["curl", "-f", "http://127.0.0.1:8000/"], interval = "10s", failures = 5, initial_delay = "3s" }
@@ -171,6 +177,7 @@ def test_every_key() -> None:
         "cron_restart": "0 4 * * *", "cron_tz": "Europe/Paris", "wait_ready": True, "listen_timeout": 8.0,
         "stop_signal": "SIGTERM", "kill_timeout": 5.0, "treekill": False, "shutdown_with_message": True,
         "listen": ("tcp://127.0.0.1:80",), "balance": "rr", "pid_file": "api.pid",
+        "affinity": "ip", "min_instances": 2, "max_instances": 6, "scale_cpu": 60, "scale_queue": 8, "scale_down_after": 120.0,
         "ready": {"kind": "http", "target": "http://127.0.0.1:8000/healthz", "timeout": 10.0, "deadline": 60.0, "successes": 2},
         "alive": {"kind": "exec", "command": ("curl", "-f", "http://127.0.0.1:8000/"), "interval": 10.0, "failures": 5,
                   "initial_delay": 3.0},
