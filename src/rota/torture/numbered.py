@@ -7,7 +7,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rota.logs.housekeeping import TEMPORARY
 from rota.process.spec import LogSpec, StopSpec
 from rota.torture.finding import Broken
 from rota.torture.scratch import pid_of, spec, wait
@@ -157,14 +156,13 @@ def log_files(directory: str, name: str) -> list[str]:
 
 
 def settled(directory: str, name: str) -> None:
-    """Wait until no file of the app is in the middle of being compressed."""
+    """Wait until every rotated file of the app has been compressed, and none is in the middle of it."""
 
     def look() -> bool:
-        names = {entry for entry in os.listdir(directory) if entry.startswith(f"{name}-out")}
-        halves = [entry for entry in names if entry.endswith(".gz") and entry.removesuffix(".gz") in names]
-        return not halves and not any(entry.endswith(TEMPORARY) for entry in names)
+        names = [entry for entry in os.listdir(directory) if entry.startswith(f"{name}-out__")]
+        return all(entry.endswith(".gz") for entry in names)
 
-    wait(look, f"the rotated files of {name} come to rest")
+    wait(look, f"the rotated files of {name} are compressed")
 
 
 def enumerate_lines(directory: str, name: str) -> enumerate[bytes]:

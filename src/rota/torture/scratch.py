@@ -85,9 +85,15 @@ class Scratch:
             DaemonUnreachable: it does not come up.
         """
         began = time.monotonic()
-        with connect(self.home, lambda _: None, PATIENCE) as connection:
-            self._keepers.add(connection.call(Ping())["keeper"])
-        return time.monotonic() - began
+        while True:
+            try:
+                with connect(self.home, lambda _: None, PATIENCE) as connection:
+                    self._keepers.add(connection.call(Ping())["keeper"])
+                return time.monotonic() - began
+            except DaemonUnreachable:
+                # A daemon killed a moment ago may still hold its socket, though not its lock.
+                if time.monotonic() - began > PATIENCE:
+                    raise
 
     def call(self, request: Request, within: float = PATIENCE) -> Any:
         """The typed answer; raises the daemon's error."""
