@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Self
 
-from rota.errors import RotaError, SpecError, Timeout
+from rota.errors import RotaError, SpecError, StoreUnavailable, Timeout
 from rota.schedule import surroundings
 from rota.schedule.budgets.grant import Grant, Reservation
 from rota.schedule.budgets.line import Line, line_of
@@ -185,6 +186,11 @@ class Budget:
         if self._store is not None:
             return self._store
         store = surroundings.simulated_store() or self._given_store or surroundings.default_store()
+        if not store.shared and "ROTA_ISOLATED" in os.environ:
+            raise StoreUnavailable(
+                f"budget {self.name} lives in the memory of the process that started this one",
+                "give it a store that processes can share, such as sqlite:///rota.db",
+            )
         clock = self._clock()
         # Shared budgets count wall time, the only clock that processes and machines have in common.
         self._now = clock.now if store.shared else clock.monotonic
