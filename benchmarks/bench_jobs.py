@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--json")
     args = parser.parse_args()
     found = {"rota": rota(args.jobs, args.seconds, args.idle)}
+    print(json.dumps(found), file=sys.stderr, flush=True)
     if args.apscheduler:
         found["APScheduler 3"] = peer([args.apscheduler, "-c", APSCHEDULER], "/", args.jobs, args.seconds, args.idle)
     if args.node_cron:
