@@ -140,7 +140,7 @@ def job_command() -> None:
 @click.option("--run-on-start", is_flag=True, help="Run once now, too.")
 @click.option("--cwd", metavar="DIRECTORY", help="Where it runs; here by default.")
 @click.pass_obj
-def _add(session: Session, name: str, retries: int | None, backoff: str | None, **options: Any) -> int:
+def _add(session: Session, /, name: str, retries: int | None, backoff: str | None, **options: Any) -> int:
     """Add a job, or change it. Its command follows --, as in: rota job add backup --cron "0 2 * * *" -- pg_dump shop"""
     if not session.rest:
         raise UsageError(
