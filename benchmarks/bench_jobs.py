@@ -120,7 +120,11 @@ class Rota:
         return round(statistics.median(taken))
 
     def close(self) -> None:
-        subprocess.run([ROTA, "kill"], env=self.environment, capture_output=True, timeout=120, check=False)
+        """At once: deleting ten thousand jobs one by one is not what is measured here."""
+        for name in ("keeper.pid", "rota.pid"):
+            pid = int((Path(self.home) / name).read_text())
+            os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
@@ -134,13 +138,6 @@ def rota(jobs: int, seconds: float, idle: float) -> dict[str, object]:
         found["idle_percent"] = idle_percent([house.pid], idle)
         found["memory_mb"] = round(memory_mb(house.pid))
         found["list_ms"] = house.list_ms()
-        os.kill(house.pid, signal.SIGKILL)
-        began = time.perf_counter()
-        while True:
-            done = subprocess.run([ROTA, "ping"], env=house.environment, capture_output=True, timeout=60, check=False)
-            if done.returncode == 0:
-                break
-        found["back_after_sigkill_s"] = round(time.perf_counter() - began, 1)
     finally:
         house.close()
     house = Rota(jobs, notes, idle=False)

@@ -245,9 +245,9 @@ def test_a_job_of_every_second_under_repeated_sigkill(host: Host, work: Path) ->
     chance = random.Random(7)
     host.start_all([job("tick", noting(work, "sleep 0.2"), cron=OFTEN), job("burst", noting(work), cron=OFTEN)])
     finished(host, "tick", 1)
-    deadline = time.monotonic() + float(os.environ.get("ROTA_CRASH_SECONDS", "12"))
+    deadline = time.monotonic() + float(os.environ.get("ROTA_CRASH_SECONDS", "10"))
     kills = 0
-    while time.monotonic() < deadline:
+    while kills < 6 or time.monotonic() < deadline:  # a busy machine takes longer for the least that proves anything
         pause = time.monotonic() + chance.choice((0.0, 0.02, 0.1, 0.3, 0.9)) + chance.random() * 0.1
         eventually(lambda until=pause: time.monotonic() > until)
         # Aim at the moment it matters: around the start of a second.
@@ -255,13 +255,12 @@ def test_a_job_of_every_second_under_repeated_sigkill(host: Host, work: Path) ->
             aim = 1 - time.time() % 1 + chance.random() * 0.03
             until = time.monotonic() + aim
             eventually(lambda until=until: time.monotonic() > until, every=0.0005)
-        host.back(host.kill_daemon())
+        host.back(host.kill_daemon(), within=30)
         kills += 1
     for name in ("tick", "burst"):
         host.call(PauseJob(name=name, paused=True))
     eventually(lambda: all(row.outcome is not None for row in runs(host)))
     noted = [note[0] for note in notes(work)]
-    assert kills >= 5
     assert len(noted) == len(set(noted)), "a run was started twice"
     for name in ("tick", "burst"):
         rows = runs(host, name)
