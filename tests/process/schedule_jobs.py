@@ -48,6 +48,7 @@ def spin(path: str) -> None:
 
 def clean_up(path: str) -> None:
     try:
+        Path(path).write_text("started")
         time.sleep(60)
     finally:
         Path(path).write_text("cleaned up")

@@ -45,7 +45,7 @@ class Clockwork:
             while not engine.finished.is_set():
                 self._event.clear()
                 pause = engine.tick()
-                if pause > 0:
+                if pause > 0 and not engine.finished.is_set():
                     self._event.wait(pause)
         finally:
             engine.finished.set()
