@@ -1,6 +1,6 @@
 """`rota reload APP --prove`: ask the app's own ports without a pause while it is being replaced, and count what happened.
 
-What does not speak plain HTTP (TLS, another protocol) is asked for a connection only: an answer is one that is not reset.
+Only what speaks plain HTTP is asked: a server of another protocol might take a stranger's hasty connections badly.
 """
 
 from __future__ import annotations
@@ -45,13 +45,12 @@ class Proof:
         return f"proof: {', '.join(parts)}; longest gap {self.longest_gap * 1000:.0f} ms"
 
 
-async def proving(addresses: Sequence[Address], work: Awaitable[None]) -> Proof:
+async def proving(targets: Sequence[Address], work: Awaitable[None]) -> Proof:
     """Carry `work` out under questions, and some before and after it."""
     proof, end = Proof(), asyncio.Event()
-    targets = [address for address in addresses if address.kind == socket.SOCK_STREAM]
     clocks = [_Clock(proof) for _ in targets]
     clients = [
-        asyncio.create_task(_client(target, await _speaks_http(target), clock, end))
+        asyncio.create_task(_client(target, clock, end))
         for target, clock in zip(targets, clocks, strict=True)
         for _ in range(CLIENTS)
     ]
@@ -79,11 +78,11 @@ class _Clock:
         self._last = now
 
 
-async def _client(target: Address, http: bool, clock: _Clock, end: asyncio.Event) -> None:
+async def _client(target: Address, clock: _Clock, end: asyncio.Event) -> None:
     while not end.is_set():
         try:
             async with asyncio.timeout(LIMIT):
-                status = await _ask(target, http=http)
+                status = await _ask(target)
         except TimeoutError:
             kind = "lost"
         except ConnectionRefusedError:
@@ -97,19 +96,11 @@ async def _client(target: Address, http: bool, clock: _Clock, end: asyncio.Event
         await asyncio.sleep(PAUSE)
 
 
-async def _ask(target: Address, *, http: bool) -> int:
+async def _ask(target: Address) -> int:
     """The status of one whole answer. Raises EOFError when it does not come to its end."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(target.host, target.host)  # noqa: S104
-    if target.family == socket.AF_UNIX:
-        reader, writer = await asyncio.open_unix_connection(target.host)
-    else:
-        reader, writer = await asyncio.open_connection(host, target.port)
+    reader, writer = await asyncio.open_connection(host, target.port)
     try:
-        if not http:
-            await asyncio.sleep(0.01)
-            if reader.at_eof():
-                raise EOFError
-            return 200
         writer.write(QUESTION)
         head = await reader.readuntil(b"\r\n\r\n")
         fields = {name.lower(): value for name, _, value in (line.partition(b":") for line in head.split(b"\r\n")[1:])}
@@ -126,9 +117,15 @@ async def _ask(target: Address, *, http: bool) -> int:
             await writer.wait_closed()
 
 
+async def speaking_http(addresses: Sequence[Address]) -> list[Address]:
+    """Those that can be asked."""
+    tcp = [each for each in addresses if each.kind == socket.SOCK_STREAM and each.family != socket.AF_UNIX]
+    return [each for each in tcp if await _speaks_http(each)]
+
+
 async def _speaks_http(target: Address) -> bool:
     with contextlib.suppress(OSError, EOFError, TimeoutError, ValueError):
         async with asyncio.timeout(LIMIT):
-            await _ask(target, http=True)
+            await _ask(target)
         return True
     return False

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from rota.daemon.cluster.rollout import ReloadFailed
 from rota.daemon.lifecycle import start_in_order, wait_up
-from rota.daemon.supervisor import is_idle, is_late, is_settled_up
+from rota.daemon.supervisor import is_idle, is_late, is_settled_up, is_stuck
 from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
@@ -96,15 +96,17 @@ async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[E
 
 async def _proved(world: World, entries: Sequence[Entry], rollout: Coroutine[None, None, None], answer: Answer) -> None:
     """Carry the rollout out under questions to the apps' ports; a question that got no answer is a failure."""
-    from rota.daemon.cluster.prove import proving
+    from rota.daemon.cluster.prove import proving, speaking_http
 
     addresses = [one.address for app in {entry.name for entry in entries} for one in world.cluster.listeners.of(app)]
-    if not addresses:
+    targets = await speaking_http(addresses)
+    if not targets:
         rollout.close()
         raise NotPermitted(
-            "there is nothing to ask: no listening socket of rota's", "--prove needs an app in cluster mode"
+            "there is nothing to ask: no port of a cluster that answers HTTP",
+            "--prove needs a web server in cluster mode",
         )
-    proof = await proving(addresses, rollout)
+    proof = await proving(targets, rollout)
     if proof.failed:
         answer.error(proof.line())
     else:
@@ -236,7 +238,9 @@ def _cancel_runs(world: World, entries: Sequence[Entry], why: str) -> None:
 
 
 async def _until_idle(world: World, entry: Entry) -> None:
+    passing = [other.id for other in world.supervisor.passing_for(entry.id)]
     await world.supervisor.settled([entry.id], is_idle)
+    await world.supervisor.settled(passing, is_stuck)
 
 
 def _changed(request: Act, entries: Sequence[Entry]) -> dict[int, AppSpec]:
