@@ -205,7 +205,11 @@ class Rollouts:
     async def _go_on_in_turn(self, app: str, plan: Plan) -> None:
         supervisor = self._world.supervisor
         await supervisor.settled([entry.id for entry in supervisor.passing.values() if entry.name == app], is_stuck)
-        ids = [id for id in plan.ids if (entry := supervisor.entries.get(id)) is not None and self.possible(entry)]
+        entries = [entry for id in plan.ids if (entry := supervisor.entries.get(id)) is not None and entry.name == app]
+        ids = [entry.id for entry in entries if self.possible(entry)]
+        for entry in entries:
+            if entry.id not in ids and entry.instance.desired == "up":
+                supervisor.respec(entry, plan.spec)  # rota was shut down in between: it comes back as the others are
         if not ids:
             self._note(app, None)
             return
