@@ -308,6 +308,19 @@ def test_runs_are_found_newest_first_and_filtered(store: Store) -> None:
     assert store.runs("none") == []
 
 
+def test_wishes_are_noticed(store: Store) -> None:
+    seen = [store.changes()]
+    for act in (
+        lambda: store.request("shop", "poller", 1.0),
+        lambda: store.set_paused("shop", "poller", True),
+        lambda: store.request_cancel(1),
+    ):
+        act()
+        seen.append(store.changes())
+    assert len(set(seen)) == 4
+    assert store.changes() == seen[-1]
+
+
 def test_notes_add_up(store: Store) -> None:
     run = claimed(store)
     store.amend(run.id, "first")

@@ -101,8 +101,10 @@ class Runners:
 
     @property
     def loop_runner(self) -> LoopRunner | None:
-        """The runner of async jobs, if there is one by now."""
+        """The runner of async jobs, if there is a loop by now."""
         runner = self._made.get("async")
+        if runner is None and self._loop is not None:
+            runner = self._made["async"] = self._make("async")
         return runner if isinstance(runner, LoopRunner) else None
 
     def close(self) -> None:

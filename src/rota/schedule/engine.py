@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LONGEST_SLEEP = 5.0
 """Seconds; the clock is looked at this often, because it may be moved and machines are suspended."""
 POLL = 1.0
-"""Seconds between looks at what other processes wrote to a shared store."""
+"""Seconds between looks at what others wrote to the store."""
 BEAT = 5.0
 """Seconds between heartbeats."""
 _STEP = 0.5
@@ -97,8 +97,7 @@ class Engine:
         self._repeat(now, BEAT, self._beat)
         self._repeat(now, self._lease / 2, self._renew)
         self._repeat(now, self._lease / 2, self.reap)
-        if self.store.shared:
-            self._repeat(now, POLL, self._look_at_others)
+        self._repeat(now, POLL, self._look_at_others)
 
     def add(self, job: Job) -> None:
         """A job is known from now on."""
@@ -223,6 +222,7 @@ class Engine:
         if changes != self._changes and not self._stopping:
             self._changes = changes
             self.firings.learn(self.jobs)
+            self._renew()  # it also tells which of our runs somebody wants to end
 
     def _renew(self) -> None:
         self.ledger.catch_up()

@@ -275,7 +275,7 @@ class Store(JobStore, RunStore, BudgetStore, SignStore, Protocol):
     """How to open it again: "memory://", "sqlite:///path"."""
 
     def changes(self) -> int:
-        """A number that differs after another process wrote."""
+        """A number that differs after another process wrote anything, or anyone paused, asked for or cancelled something."""
         ...
 
     def close(self) -> None:

@@ -31,8 +31,8 @@ class MemoryStore(MemoryRuns, MemoryBudgets):
         self._leases: dict[str, Held] = {}
 
     def changes(self) -> int:
-        """See `Store.changes`: nobody else writes here."""
-        return 0
+        """See `Store.changes`."""
+        return self._asked
 
     def close(self) -> None:
         """See `Store.close`: nothing to release."""
@@ -62,6 +62,7 @@ class MemoryStore(MemoryRuns, MemoryBudgets):
 
     def set_paused(self, app: str, name: str, paused: bool) -> bool:
         """See `JobStore.set_paused`."""
+        self._asked += 1
         return self._change(app, name, paused=paused)
 
     def set_hold(self, app: str, name: str, until: float, reason: str) -> None:

@@ -31,6 +31,7 @@ class MemoryRuns:
         self._open: dict[tuple[str, str], set[int]] = {}
         self._pruned: dict[tuple[str, str], float] = {}
         self._last_run = 0
+        self._asked = 0
 
     def claim(self, claim: Claim) -> Claimed | Refused:
         """See `RunStore.claim`."""
@@ -138,6 +139,7 @@ class MemoryRuns:
         attempt: int = 1,
     ) -> int:
         """See `RunStore.request`."""
+        self._asked += 1
         with self._lock:
             wish = self._new((app, job), trigger=trigger, state=RunState.REQUESTED, requested=now)
             self._put(replace(wish, parent=parent, note=note, attempt=attempt))
@@ -150,6 +152,7 @@ class MemoryRuns:
 
     def request_cancel(self, run: int) -> bool:
         """See `RunStore.request_cancel`."""
+        self._asked += 1
         with self._lock:
             record = self.run(run)
             if record is None or record.state is RunState.FINISHED:

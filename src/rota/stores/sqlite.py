@@ -29,12 +29,13 @@ class SqliteStore(SqliteJobs, SqliteRuns, SqliteBudgets, SqliteSigns):
         super().__init__()
         self.path = str(Path(path).absolute())
         self.url = f"sqlite:///{self.path}"
+        self._asked = 0
         self._db = Database(self.path)
         self._budgets = Database(self.path)
 
     def changes(self) -> int:
         """See `Store.changes`."""
-        return int(self._db.read("PRAGMA data_version")[0][0])
+        return int(self._db.read("PRAGMA data_version")[0][0]) + (self._asked << 32)
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -36,6 +36,8 @@ class SqliteJobs:
     """`JobStore` over a database."""
 
     _db: Database
+    _asked: int
+    """How often this process changed what others should look at: SQLite tells of other connections only."""
 
     def register(self, job: JobRecord) -> JobRecord:
         """See `JobStore.register`."""
@@ -67,6 +69,7 @@ class SqliteJobs:
 
     def set_paused(self, app: str, name: str, paused: bool) -> bool:
         """See `JobStore.set_paused`."""
+        self._asked += 1
         return self._db.run("UPDATE jobs SET paused = ? WHERE app = ? AND name = ?", (paused, app, name)) > 0
 
     def set_hold(self, app: str, name: str, until: float, reason: str) -> None:

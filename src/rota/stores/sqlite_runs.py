@@ -76,6 +76,7 @@ class SqliteRuns:
     """`RunStore` over a database."""
 
     _db: Database
+    _asked: int
 
     def claim(self, claim: Claim) -> Claimed | Refused:
         """See `RunStore.claim`."""
@@ -193,6 +194,7 @@ class SqliteRuns:
         attempt: int = 1,
     ) -> int:
         """See `RunStore.request`."""
+        self._asked += 1
         with self._db.write() as connection:
             row = connection.execute(
                 'INSERT INTO runs(app, job, "trigger", state, requested, parent, note, attempt)'
@@ -208,6 +210,7 @@ class SqliteRuns:
 
     def request_cancel(self, run: int) -> bool:
         """See `RunStore.request_cancel`."""
+        self._asked += 1
         changed = self._db.run(
             "UPDATE runs SET cancel_requested = 1,"
             " outcome = CASE WHEN state = 'requested' THEN 'cancelled' END,"
