@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rota.daemon.lifecycle import check_dependencies, start_in_order, wait_up
@@ -50,9 +51,9 @@ async def _from_file(world: World, request: StartSpecs, answer: Answer, names: s
             if spec.wait_ready:
                 answer.warn(f"App {spec.name} has option 'wait_ready' set, waiting for app to be ready...")
         created = await _create(world, new, answer)
+        copies = Counter(id(entry.spec) for entry in created)
         for spec in new:
-            count = sum(entry.spec is spec for entry in created)
-            answer.say(f"App [{spec.name}] launched ({count} instances)")
+            answer.say(f"App [{spec.name}] launched ({copies[id(spec)]} instances)")
         touched += created
     return touched
 
