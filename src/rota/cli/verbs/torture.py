@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli import terminal
+from rota.cli.fast import INTERRUPTED
 from rota.errors import UsageError
 from rota.render.text import GREEN, RED, YELLOW, Style, cut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from rota.cli.session import Session
@@ -59,12 +61,21 @@ def torture_command(
     signal.signal(signal.SIGTERM, _end)
     seed = secrets.randbelow(10**6) if seed is None else seed
     progress = Progress(session, as_json)
-    outcomes = _run(_chosen(CHECKS, only), seed, pace or "normal", progress, logs or "")
+    outcomes: list[Outcome] = []
+    interrupted = False
+    try:
+        for outcome in _run(_chosen(CHECKS, only), seed, pace or "normal", progress, logs or ""):
+            progress.done(outcome)
+            outcomes.append(outcome)
+    except KeyboardInterrupt:  # what was found so far is worth telling
+        interrupted = True
     if not as_json:
         from rota.torture.report import summary, table
 
         style = Style(session.colour())
         session.out(f"\n{table(outcomes, terminal.width(), style)}\n{summary(outcomes, seed)}\n")
+    if interrupted:
+        return INTERRUPTED
     return 1 if any(outcome.verdict == "BROKEN" for outcome in outcomes) else 0
 
 
@@ -81,15 +92,11 @@ def _chosen(checks: tuple[Check, ...], only: tuple[str, ...]) -> tuple[Check, ..
     return tuple(check for check in checks if not only or check.name in only)
 
 
-def _run(checks: tuple[Check, ...], seed: int, pace: str, progress: Progress, logs: str) -> list[Outcome]:
+def _run(checks: tuple[Check, ...], seed: int, pace: str, progress: Progress, logs: str) -> Iterator[Outcome]:
     from rota.torture.scene import PACES
     from rota.torture.suite import run
 
-    outcomes = []
-    for outcome in run(checks, seed=seed, pace=PACES[pace], report=progress.at, keep_logs=logs):
-        progress.done(outcome)
-        outcomes.append(outcome)
-    return outcomes
+    return run(checks, seed=seed, pace=PACES[pace], report=progress.at, keep_logs=logs)
 
 
 class Progress:
