@@ -97,9 +97,10 @@ class RunBook:
             # once: what falls due while no daemon runs must be known to have been expected.
             self._close_former(before, now)
             self.store.set_cursor(APP, name, now, known.horizon, known.relived)
-        if (job.paused if before is None else job.paused != _paused_by_spec(before)) or (before is None and job.paused):
+            self._jobs[name] = replace(known, last_due=now)
+        if job.paused != (before is not None and _paused_by_spec(before)):
             self.store.set_paused(APP, name, job.paused)
-        self._note(name)
+            self._note(name)
         known = self._jobs[name]
         return Cursor(known.last_due, known.horizon, known.relived)
 
@@ -171,15 +172,17 @@ class RunBook:
         if known is not None:
             self._jobs[name] = known
 
-    def changed(self, name: str) -> None:
-        """A run started or ended, or another due time is next: what is expected of the job follows."""
+    def changed(self, name: str, *, read: bool = True) -> None:
+        """A run started or ended, or another due time is next: what is expected of the job follows. `read`: its row may
+        have changed."""
         try:
+            if read:
+                self._note(name)
             self._expect(name)
         except StoreUnavailable as error:
             log.error("%s: what is expected of it cannot be written: %s", name, error.message)
 
     def _expect(self, name: str) -> None:
-        self._note(name)
         known = self._jobs.get(name)
         if known is None:
             return
@@ -240,7 +243,8 @@ class RunBook:
             late = f"{decided.due.lateness:.0f} s late" if decided.due.lateness >= 1 else ""
             trigger: TriggerKind = "catch-up" if decided.due.caught_up else "cron"
             self._fall_due(name, spec, job, decided.due.due, trigger, late)
-        self.changed(name)
+        happened = decided.due or decided.missed or decided.absence or decided.stepped_back
+        self.changed(name, read=bool(happened))
 
     def note_absence(self, name: str, schedule: Schedule, absence: Absence | None, outcome: Outcome, why: str) -> None:
         """One row for many due times: the latest of them stands for all."""
