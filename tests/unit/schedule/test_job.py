@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rota import Adaptive, Breaker, Budget, Run, Scheduler
 from rota.errors import SpecError
-from rota.schedule.job import Job
+
+if TYPE_CHECKING:
+    from rota.schedule.job import Job
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def takes_anything(*args: Any) -> None: ...
         (takes_nothing, [], ""),
         (takes_default, [], ""),
         (takes_anything, [], ""),
-        (functools.partial(takes_run_last, 1), [], "keyword"),
+        (functools.partial(takes_run_last, 1), [], "first"),
         (print, [], ""),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,8 @@ import rota
 
 def modules_after(statement: str) -> set[str]:
     code = f"import sys; before = set(sys.modules)\n{statement}\nprint(*(set(sys.modules) - before), sep='\\n')"
-    result = subprocess.run(
-        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "src"}
-    )
-    return set(result.stdout.split())
+    argv, env = [sys.executable, "-S", "-c", code], {"PYTHONPATH": str(Path(rota.__file__).parents[1])}
+    return set(subprocess.run(argv, capture_output=True, text=True, check=True, env=env).stdout.split())
 
 
 def test_importing_rota_loads_nothing_else() -> None:
