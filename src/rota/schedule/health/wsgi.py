@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +12,15 @@ if TYPE_CHECKING:
 
     Environ = dict[str, Any]
     StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+_REASONS = {
+    200: "OK",
+    202: "Accepted",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    503: "Service Unavailable",
+}
 
 
 class HealthWsgi:
@@ -37,7 +45,7 @@ class HealthWsgi:
             ("Content-Length", str(len(payload))),
             ("Cache-Control", "no-store"),
         ]
-        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)
+        start_response(f"{answer.status} {_REASONS.get(answer.status, 'Unknown')}", headers)
         return [b"" if method == "HEAD" else payload]
 
     def answers(self, path: str) -> bool:
