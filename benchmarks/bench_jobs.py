@@ -145,10 +145,10 @@ def rota(jobs: int, seconds: float, idle: float) -> dict[str, object]:
         time.sleep(3)
         notes.unlink(missing_ok=True)
         found["busy_percent"] = idle_percent([house.pid], seconds)
+        found |= lateness(notes)  # before the list, which takes the daemon's whole attention
         found["list_ms_busy"] = house.list_ms()
     finally:
         house.close()
-    found |= lateness(notes)
     shutil.rmtree(notes.parent)
     return found
 
@@ -204,6 +204,7 @@ def main() -> None:
             script.flush()
             found["node-cron"] = peer(["node", script.name], args.node_cron, args.jobs, args.seconds, args.idle)
     names = sorted({key for figures in found.values() for key in figures})
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print("| figure | " + " | ".join(found) + " |")
     print("| --- |" + " --- |" * len(found))
     for name in names:
