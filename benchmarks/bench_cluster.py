@@ -208,6 +208,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SERVERS, default=list(SERVERS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     if not shutil.which("wrk"):
         print("wrk is not installed: no speed figures")
     found: list[SetUp] = []
