@@ -119,6 +119,11 @@ class Rota(Pm2):
         super().__init__(program, scratch, "rota")
         self.environ = {"ROTA_HOME": str(self.home)}
 
+    def begin(self, work: Work) -> None:
+        """Without rotation, which the others do not have or do not have on."""
+        super().begin(work)
+        self.run("set", "rota-logrotate:max_size", "100G")
+
     def pids(self) -> list[int]:
         return [int((self.home / name).read_text()) for name in ("rota.pid", "keeper.pid")]
 
