@@ -1,6 +1,6 @@
 """Ten thousand jobs: idle CPU, lateness of due jobs, and how long `rota list` takes; beside APScheduler 3 and node-cron.
 
-    python benchmarks/bench_jobs.py [--jobs 10000] [--seconds 60] [--idle 20] [--apscheduler PYTHON] [--node-cron DIR] [--json FILE]
+    python benchmarks/bench_jobs.py [--jobs N] [--seconds S] [--idle S] [--apscheduler PYTHON] [--node-cron DIR] [--json FILE]
 
 Every job is due once an hour, at a second of its own, and starts the same small program, which notes when it began and when
 it was due. Lateness is the program's own account: from the due instant to its first instruction. `--apscheduler` names an
