@@ -10,8 +10,8 @@ import pytest
 
 from rota.process.spec import RestartSpec, StopSpec
 from rota.process.state import Failed
-from rota.wire.messages import Act, Describe, Jlist, Why
-from tests.daemon.host import alive, kill, python, shell
+from rota.wire.messages import Act, Describe, Jlist, StartSpecs, Why
+from tests.daemon.host import alive, kill, python, shell, spec
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
@@ -137,8 +137,9 @@ def test_the_log_of_a_crash_is_complete(host: Host) -> None:
 
 
 def test_an_exit_before_readiness_is_a_crash(host: Host) -> None:
-    host.start("app", shell("exit 1"), wait_ready=True, listen_timeout=20, restart=RestartSpec(max_restarts=2))
-    assert host.status("app") == "errored"
+    app = spec("app", shell("exit 1"), wait_ready=True, listen_timeout=20, restart=RestartSpec(max_restarts=2))
+    shown = host.show(StartSpecs(specs=(app,), from_file=True))
+    assert (shown.code, host.status("app")) == (1, "errored")
 
 
 def test_deleting_in_the_middle_of_a_crash_loop(host: Host, work: Path) -> None:

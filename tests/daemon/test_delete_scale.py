@@ -113,4 +113,4 @@ def test_reset_sets_the_counters_to_zero(host: Host) -> None:
 
 def test_reset_of_nobody(host: Host) -> None:
     host.start("app", SLEEP)
-    assert host.show(Reset(target="apq")).code == 1
+    assert host.show(Reset(target="apq")).code == 4

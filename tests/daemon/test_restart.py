@@ -42,7 +42,7 @@ def test_a_stopped_one_is_started_and_not_counted(host: Host) -> None:
 
 def test_options_become_part_of_it(host: Host) -> None:
     host.start("app", SLEEP)
-    patch = {"name": msgspec.Raw(b'"renamed"'), "kill_timeout": msgspec.Raw(b'"2500"')}
+    patch = {"name": msgspec.Raw(b'"renamed"'), "kill_timeout": msgspec.Raw(b"2.5")}
     host.call(Act(action="restart", targets=("app",), patch=patch))
     record = host.record("renamed")
     assert (record.spec.stop.kill_timeout, record.instance.id) == (2.5, 0)
@@ -50,9 +50,17 @@ def test_options_become_part_of_it(host: Host) -> None:
     assert host.record("renamed").spec.stop.kill_timeout == 2.5
 
 
+def test_an_option_of_a_wrong_type_is_refused_and_changes_nothing(host: Host) -> None:
+    host.start("app", SLEEP)
+    shown = host.show(Act(action="restart", targets=("app",), patch={"kill_timeout": msgspec.Raw(b'"soon"')}))
+    assert shown.code == 1
+    assert "Expected `float`, got `str`" in shown.err
+    assert host.record("app").instance.restarts == 0
+
+
 def test_update_env_takes_the_callers_environment(host: Host) -> None:
     host.start("app", shell("echo colour $COLOUR; exec sleep 1000"))
-    host.logs("app", "colour \n")
+    host.logs("app", "colour\n")
     host.call(Act(action="restart", targets=("app",), shell_env={"COLOUR": "blue", "PATH": os.environ["PATH"]}))
     host.logs("app", "colour blue\n")
 
@@ -88,7 +96,8 @@ def test_start_during_a_stop_starts_it_again(host: Host) -> None:
     host.call(Act(action="start", targets=("app",)))
     assert host.status("app") == "online"
     assert host.pid("app") != former
-    stopping.communicate(timeout=10)
+    out, _ = stopping.communicate(timeout=10)
+    assert "started again meanwhile" in out
 
 
 def test_many_are_restarted_each_once(host: Host) -> None:

@@ -56,8 +56,8 @@ class Entry:
     """File that gets everything the present run of a job prints, beside the app's own logs."""
     run_env: dict[str, str] = field(default_factory=dict)
     """What the process of the present run is told about it."""
-    replies: dict[str, Callable[[str], None]] = field(default_factory=dict)
-    """Who waits for the reply to a triggered action, by action."""
+    replies: dict[str, list[Callable[[str], None]]] = field(default_factory=dict)
+    """Who waits for the reply to a triggered action, by action, in the order of asking."""
 
     @property
     def id(self) -> int:

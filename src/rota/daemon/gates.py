@@ -113,9 +113,8 @@ class Gates:
                 told.actions = [known for known in told.actions if bytes(known.get("action_name", b"")) != text]
                 told.actions.append(action)
             case node.ActionReply(name, returned):
-                waiting = entry.replies.get(name)
-                if waiting is not None:
-                    waiting(bytes(returned).decode("utf-8", "replace"))
+                if waiting := entry.replies.get(name):
+                    waiting.pop(0)(bytes(returned).decode("utf-8", "replace"))
             case node.MetricsReported(metrics):
                 told.metrics.update(metrics)
             case node.OptionsReported(options):

@@ -248,7 +248,7 @@ def _own_the_home(home: Home) -> int:
 def _take_fd(name: str) -> int | None:
     """A descriptor handed over by number in the environment; children must not inherit it."""
     text = os.environ.pop(name, "")
-    if not text.isdigit():
+    if not text.isdecimal():
         return None
     fd = int(text)
     try:

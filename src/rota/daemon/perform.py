@@ -266,13 +266,14 @@ class Effects:
         if handle is not None:
             handle.cancel()
 
+    def note(self, entry: Entry, effect: Announce) -> None:
+        """Into the story that `rota why` tells; written with the row that changed, so that a kill loses neither."""
+        effect = _named(entry, effect)
+        self._world.ledger.event(public_id(entry.instance), entry.name, effect.event, effect.detail)
+
     def _announce(self, entry: Entry, effect: Announce) -> None:
-        world = self._world
-        if entry.instance.stands_for is not None:
-            role = "old copy" if entry.instance.leaving else "new copy"
-            effect = replace(effect, event=f"reload: {role} {effect.event}")
+        world, effect = self._world, _named(entry, effect)
         world.cluster.announced(entry, effect)
-        world.ledger.event(public_id(entry.instance), entry.name, effect.event, effect.detail)
         level = logging.ERROR if effect.event in LOUD else logging.INFO
         id, detail = public_id(entry.instance), f" ({effect.detail})" * bool(effect.detail)
         log.log(level, "App [%s:%d] %s%s", entry.name, id, effect.event, detail)
@@ -296,9 +297,16 @@ class Effects:
             raise SystemExit(70) from task.exception()
 
 
+def _named(entry: Entry, effect: Announce) -> Announce:
+    if entry.instance.stands_for is None:
+        return effect
+    role = "old copy" if entry.instance.leaving else "new copy"
+    return replace(effect, event=f"reload: {role} {effect.event}")
+
+
 def signal_number(name: str) -> int:
     """15 for "SIGTERM", "TERM" or "15"."""
-    if name.isdigit():
+    if name.isdecimal():
         return int(name)
     word = name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
     return int(signals.Signals[word])

@@ -60,7 +60,7 @@ def log_source(world: World, entry: Entry) -> LogSource:
 @lru_cache(maxsize=64)
 def user_name(uid: str) -> str:
     """The user a spec asks for, or our own, by name where there is one."""
-    if uid and not uid.isdigit():
+    if uid and not uid.isdecimal():
         return uid
     number = int(uid) if uid else os.geteuid()
     try:

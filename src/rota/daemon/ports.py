@@ -109,7 +109,7 @@ def _in_the_way(listener: Listener, address: str | None) -> bool:
 
 
 def _pids() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return (int(name) for name in os.listdir("/proc") if name.isdecimal())
 
 
 def _sockets_of(pids: Iterable[int]) -> Iterator[tuple[int, set[int]]]:

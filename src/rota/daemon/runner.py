@@ -307,7 +307,7 @@ class Runner:
         kept = {str(row.id) for row in self._store.runs("", active.name, limit=1_000_000)}
         for file in list(os.scandir(directory)):
             run = file.name.lstrip(".").partition(".")[0].partition("__")[0]
-            if run.isdigit() and run not in kept:
+            if run.isdecimal() and run not in kept:
                 os.unlink(file.path)
 
     async def close(self) -> None:

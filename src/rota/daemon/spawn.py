@@ -240,14 +240,14 @@ def owner_of(spec: AppSpec, environ: dict[str, str]) -> tuple[int | None, int | 
     entry = None
     if spec.uid:
         try:
-            entry = pwd.getpwuid(int(spec.uid)) if spec.uid.isdigit() else pwd.getpwnam(spec.uid)
+            entry = pwd.getpwuid(int(spec.uid)) if spec.uid.isdecimal() else pwd.getpwnam(spec.uid)
         except KeyError:
             raise SpawnFailed(f"user {spec.uid} cannot be found", "see `getent passwd`") from None
         environ.update(HOME=entry.pw_dir, USER=entry.pw_name, LOGNAME=entry.pw_name)
     gid = entry.pw_gid if entry is not None else None
     if spec.gid:
         try:
-            gid = int(spec.gid) if spec.gid.isdigit() else grp.getgrnam(spec.gid).gr_gid
+            gid = int(spec.gid) if spec.gid.isdecimal() else grp.getgrnam(spec.gid).gr_gid
         except KeyError:
             raise SpawnFailed(f"group {spec.gid} cannot be found", "see `getent group`") from None
     groups = os.getgrouplist(entry.pw_name, gid) if entry is not None and gid is not None else []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from rota.daemon.entry import Entry, Waiter
-from rota.process.effects import Spawn
+from rota.process.effects import Announce, Spawn
 from rota.process.events import SpawnFailed, Wanted
 from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting, Up, mark_of, process_of
 from rota.process.step import step
@@ -37,6 +37,10 @@ PASSING = 1 << 30
 
 class Performer(Protocol):
     """Turns effects into facts; answers with events, through `Supervisor.handle`."""
+
+    def note(self, entry: Entry, effect: Announce) -> None:
+        """Remember the news with the row that is about to be written."""
+        ...
 
     def perform(self, entry: Entry, effect: Effect) -> None: ...
 
@@ -236,6 +240,9 @@ class Supervisor:
         after, effects = step(entry.spec, before, event, self._clock.now())
         if after is not before:
             entry.instance = after
+            for effect in effects:
+                if isinstance(effect, Announce):
+                    self.performer.note(entry, effect)
             self._ledger.save(after, entry.spec)
         for effect in effects:
             self._perform(entry, effect)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from rota.daemon.cluster.rollout import ReloadFailed
@@ -13,7 +14,8 @@ from rota.daemon.supervisor import is_idle, is_late, is_settled_up, is_stuck
 from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
-from rota.errors import NotPermitted, RotaError, TargetNotFound
+from rota.errors import NotPermitted, RotaError, SpecError, TargetNotFound
+from rota.process.spec import AppSpec
 from rota.process.state import Failed, Ready, Stopping, Up
 from rota.render.ids import ids_text
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from rota.daemon.entry import Entry
     from rota.daemon.server import Inbox
     from rota.daemon.world import World
-    from rota.process.spec import AppSpec
     from rota.wire.messages import Act, Action
 
 PARALLEL = 2
@@ -151,7 +152,9 @@ async def _perform(world: World, action: Action, answer: Answer, entries: Sequen
     def ticked(entry: Entry, left: set[int]) -> None:
         if entry.id in left:
             left.discard(entry.id)
-            if not isinstance(entry.instance.actual, Failed):
+            if action == "stop" and not is_idle(entry):
+                answer.warn(f"[{entry.name}]({entry.id}) was started again meanwhile")
+            elif not isinstance(entry.instance.actual, Failed):
                 answer.say(f"[{entry.name}]({entry.id}) ✓")
 
     async def work(left: set[int]) -> None:
@@ -238,8 +241,9 @@ def _cancel_runs(world: World, entries: Sequence[Entry], why: str) -> None:
 
 
 async def _until_idle(world: World, entry: Entry) -> None:
+    """Until nothing of it runs; or somebody else wants it up again, whose word is the last one."""
     passing = [other.id for other in world.supervisor.passing_for(entry.id)]
-    await world.supervisor.settled([entry.id], is_idle)
+    await world.supervisor.settled([entry.id], lambda entry: is_idle(entry) or entry.instance.desired == "up")
     await world.supervisor.settled(passing, is_stuck)
 
 
@@ -254,11 +258,25 @@ def _changed(request: Act, entries: Sequence[Entry]) -> dict[int, AppSpec]:
     for entry in entries:
         old = entry.spec
         if id(old) not in changed:
-            spec = apply_patch(old, request.patch) if request.patch else old
+            spec = _checked(apply_patch(old, request.patch)) if request.patch else old
             if request.shell_env is not None:
                 spec = replace(spec, shell_env=filtered(request.shell_env, spec.filter_env))
             changed[id(old)] = spec
     return {entry.id: changed[id(entry.spec)] for entry in entries}
+
+
+def _checked(spec: AppSpec) -> AppSpec:
+    """A specification that can be read back: a value of a wrong type would make the ledger look damaged one day.
+
+    Raises:
+        SpecError: it has one.
+    """
+    try:
+        return msgspec.json.decode(msgspec.json.encode(spec), type=AppSpec)
+    except msgspec.ValidationError as error:
+        raise SpecError(
+            f"an option has a value that means nothing: {error}", "correct it; nothing was changed"
+        ) from error
 
 
 def _warn_of_cron(answer: Answer, entries: Sequence[Entry]) -> None:

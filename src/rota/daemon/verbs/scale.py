@@ -41,7 +41,7 @@ async def scale(world: World, request: Scale, answer: Answer, inbox: Inbox) -> N
 
 def _wanted(count: str, now: int) -> int:
     sign, digits = (count[0], count[1:]) if count[:1] in ("+", "-") else ("", count)
-    if not digits.isdigit():
+    if not digits.isdecimal():
         raise UsageError(f"{count} is not a number of instances", "write 5, +2 or -1")
     number = int(digits)
     return max(0, {"": number, "+": now + number, "-": now - number}[sign])

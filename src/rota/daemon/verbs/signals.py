@@ -48,7 +48,7 @@ def _number(name: str) -> int:
 
 
 def _one(world: World, id: str) -> Entry:
-    if not id.isdigit():
+    if not id.isdecimal():
         raise UsageError("pm_id must be a process number (not a process name)", "`rota id NAME` tells it")
     entry = world.supervisor.entries.get(int(id))
     if entry is None:
@@ -131,12 +131,13 @@ async def trigger(world: World, request: Trigger, answer: Answer, inbox: Inbox) 
     entries = [world.supervisor.entries[id] for id in ids]
     able = [entry for entry in entries if entry.channel is not None and _knows(entry, request.action)]
     if not able:
-        if request.target.isdigit() and entries:
+        if request.target.isdecimal() and entries:
             raise RotaError(f"Action doesn't exist {request.action} for {entries[0].name}", _known(entries))
         raise RotaError("Not any process has received a command (offline or unexistent)", _known(entries))
     replies: asyncio.Queue[tuple[Entry, str]] = asyncio.Queue()
-    for entry in able:
-        entry.replies[request.action] = partial(_reply, replies, entry)
+    waiting = {entry: partial(_reply, replies, entry) for entry in able}
+    for entry, reply in waiting.items():
+        entry.replies.setdefault(request.action, []).append(reply)
         _ask(entry, request)
     answer.say(f"{len(able)} processes have received command {request.action}")
     try:
@@ -148,8 +149,9 @@ async def trigger(world: World, request: Trigger, answer: Answer, inbox: Inbox) 
     except TimeoutError:
         answer.error(f"not every process replied within {request.timeout:g} s")
     finally:
-        for entry in able:
-            entry.replies.pop(request.action, None)
+        for entry, reply in waiting.items():
+            if reply in (asking := entry.replies.get(request.action, [])):
+                asking.remove(reply)
 
 
 def _reply(replies: asyncio.Queue[tuple[Entry, str]], entry: Entry, text: str) -> None:
@@ -158,7 +160,7 @@ def _reply(replies: asyncio.Queue[tuple[Entry, str]], entry: Entry, text: str) -
 
 def _ask(entry: Entry, request: Trigger) -> None:
     assert entry.channel is not None
-    if request.target.isdigit():
+    if request.target.isdecimal():
         entry.channel.send(node_messages.trigger(request.action, request.param, id=int(request.target)))
     else:
         entry.channel.send(node_messages.trigger(request.action, request.param, name=request.target))
@@ -170,6 +172,11 @@ def _knows(entry: Entry, action: str) -> bool:
 
 def _known(entries: Sequence[Entry]) -> str:
     names = sorted(
-        {bytes(a["action_name"]).decode() for entry in entries for a in entry.told.actions if "action_name" in a}
+        {
+            bytes(a["action_name"]).decode().strip('"')
+            for entry in entries
+            for a in entry.told.actions
+            if "action_name" in a
+        }
     )
     return f"known actions: {', '.join(names)}" if names else "no action is registered by it"
