@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         start,
         stop,
     )
+    from rota.schedule.here import this_run
     from rota.schedule.holds import Adaptive, Breaker
     from rota.schedule.run import Run, RunEnded
     from rota.schedule.scheduler import Scheduler
@@ -48,6 +49,7 @@ _HOMES = {
     "scheduler": "rota.schedule.default",
     "start": "rota.schedule.default",
     "stop": "rota.schedule.default",
+    "this_run": "rota.schedule.here",
 }
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "scheduler",
     "start",
     "stop",
+    "this_run",
 ]
 
 

@@ -107,6 +107,17 @@ def test_a_reservation_given_back_can_be_spent(store: Store) -> None:
     assert store.budget_take(queue_rule, 1, T0 + 20) == 0.0
 
 
+def test_a_take_in_use_counts_from_its_end(store: Store) -> None:
+    assert store.budget_take(RULE, 2, T0) == 0.0
+    store.budget_restamp(RULE, 2, T0, T0 + 50)
+    assert store.budget_take(RULE, 2, T0 + 60) == pytest.approx(50.0)
+    assert store.budget_take(RULE, 1, T0 + 60) == 0.0
+    assert store.budget_take(RULE, 2, T0 + 110) == 0.0
+    # One that had come back meanwhile is taken anew: it was in use.
+    store.budget_restamp(RULE, 2, T0 - 1000, T0 + 200)
+    assert store.budget_take(RULE, 2, T0 + 200) > 0
+
+
 def test_a_penalty_stops_everyone_and_is_never_shortened(store: Store) -> None:
     store.budget_penalize(RULE, T0 + 100, T0)
     store.budget_penalize(RULE, T0 + 50, T0)

@@ -234,6 +234,15 @@ def test_an_expired_lease_leaves_an_abandoned_row(store: Store) -> None:
     assert (job.error_count, job.last_outcome) == (1, Outcome.ABANDONED)
 
 
+def test_a_worker_seen_dead_loses_its_leases_at_once(store: Store) -> None:
+    mine = claimed(store)
+    claimed(store, 120.0, now=60.0, worker=W2)
+    claimed(store, 180.0, now=60.0, lease_until=None)
+    assert store.lapse(W1.id, 61.0) == 1
+    assert store.lapse(W1.id, 62.0) == 0
+    assert [run.id for run in store.reap(62.0)] == [mine.id]
+
+
 def test_reaping_prunes_nothing(store: Store) -> None:
     for k in range(1, 151):
         run = claimed(store, 60.0 * k, now=60.0 * k)

@@ -46,10 +46,11 @@ class Batches(Generic[T]):
             self._run.check()
             if not first and self._pause:
                 self._run.wait(self._pause)
-            if self._budget is not None:
-                self._budget.take(self._cost)
+            grant = None if self._budget is None else self._budget.take(self._cost)
             first = False
             yield batch
+            if grant is not None:
+                grant.used()
             done += len(batch)
             self._run.progress(done, self._total)
         self._finish(done)
@@ -62,10 +63,11 @@ class Batches(Generic[T]):
             self._run.check()
             if not first and self._pause:
                 await surroundings.clock().sleep(self._pause)
-            if self._budget is not None:
-                await self._budget.take(self._cost)
+            grant = None if self._budget is None else await self._budget.take(self._cost)
             first = False
             yield batch
+            if grant is not None and self._budget is not None:
+                await self._budget.off_loop(grant.used)
             done += len(batch)
             self._run.progress(done, self._total)
         self._finish(done)

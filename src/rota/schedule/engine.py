@@ -19,6 +19,7 @@ from rota.schedule.executions import Executions
 from rota.schedule.firing import Firings
 from rota.schedule.ledger import Ledger
 from rota.schedule.timers import Timers
+from rota.schedule.workers import is_dead
 from rota.stores.records import Heartbeat
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ LONGEST_SLEEP = 5.0
 """Seconds; the clock is looked at this often, because it may be moved and machines are suspended."""
 POLL = 1.0
 """Seconds between looks at what others wrote to the store."""
+REAP = 2.0
+"""Seconds between looks for runs whose worker died."""
 BEAT = 5.0
 """Seconds between heartbeats."""
 _STEP = 0.5
@@ -96,7 +99,7 @@ class Engine:
             return
         self._repeat(now, BEAT, self._beat)
         self._repeat(now, self._lease / 2, self._renew)
-        self._repeat(now, self._lease / 2, self.reap)
+        self._repeat(now, min(self._lease / 2, REAP), self.reap)
         self._repeat(now, POLL, self._look_at_others)
 
     def add(self, job: Job) -> None:
@@ -238,8 +241,17 @@ class Engine:
 
     def reap(self, now: float | None = None) -> None:
         """End runs of this app whose worker died, and let their policy decide."""
-        for run in self.store.reap(self.clock.now() if now is None else now, self.app):
+        moment = self.clock.now() if now is None else now
+        self._notice_deaths(moment)
+        for run in self.store.reap(moment, self.app):
             self.firings.abandoned(run, self.jobs)
+
+    def _notice_deaths(self, now: float) -> None:
+        """A worker of this host need not be waited for until its leases end: its process is there or it is not."""
+        live = self.store.runs(self.app, unfinished=True, limit=1000)
+        for worker in {run.claimed_by for run in live if run.claimed_by} - {self.worker.id}:
+            if is_dead(worker) and self.store.lapse(worker, now):
+                self.store.drop_heartbeats(names=[f"scheduler {worker}"])
 
     def _beat(self) -> None:
         now = self.clock.now()

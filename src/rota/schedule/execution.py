@@ -31,6 +31,8 @@ class Execution:
     run: Run | None = None
     """Of the attempt under way."""
     pending_budgets: list[tuple[Budget, float]] = field(default_factory=list)
+    taken: list[tuple[Budget, float, float]] = field(default_factory=list)
+    """Budgets of this attempt: tokens, and when they were taken."""
     turn: Turn | None = None
     """Our place in the line of the first of them."""
     gate: object | None = None

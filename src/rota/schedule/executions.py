@@ -154,8 +154,11 @@ class Executions:
             if execution.turn is None:
                 turn = budget.turn(cost, lambda: self._post(lambda: self._proceed(execution, gate)))
                 execution.turn = turn
-            wait = execution.turn.step(budget.now())
-            if wait != 0.0:
+            now = budget.now()
+            wait = execution.turn.step(now)
+            if wait == 0.0:
+                execution.taken.append((budget, cost, now))
+            else:
                 if execution.turn.hopeless:
                     self._finish(execution, Outcome.FAILED, budget.too_much(cost).message)
                     return None
@@ -229,6 +232,7 @@ class Executions:
             return
         execution.run = None
         self._silence(execution)
+        self._restamp(execution)
         execution.exit_code, execution.signal = result.exit_code, result.signal
         if execution.lost:
             self._drop(execution, Outcome.ABANDONED)
@@ -237,6 +241,15 @@ class Executions:
         if outcome in retry.RETRIED and not execution.cancel_reason and self._retry(execution, outcome, error, result):
             return
         self._finish(execution, outcome, error, result)
+
+    def _restamp(self, execution: Execution) -> None:
+        """The requests that the tokens were for were made at any time until now: they come back `per` from now."""
+        taken, execution.taken = execution.taken, []
+        for budget, cost, at in taken:
+            try:
+                budget.restamp(cost, at)
+            except StoreUnavailable as unavailable:
+                self._log.scheduler(logging.ERROR, "store", unavailable.message)
 
     def _retry(self, execution: Execution, outcome: Outcome, error: str, result: Result) -> bool:
         job, now = execution.job, self._clock.now()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from rota.errors import SpecError, TargetNotFound
 from rota.schedule.job import Job, JobOptions, make_job
+from rota.schedule.workers import host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,8 +122,3 @@ class Registry:
     def _added(self, job: Job) -> None:
         """A job was registered."""
         raise NotImplementedError
-
-
-def host() -> str:
-    """The host's name: part of a worker's identity and of a job's stable offset."""
-    return os.uname().nodename

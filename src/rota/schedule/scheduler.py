@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,9 +20,9 @@ from rota.schedule.health.asgi import HealthAsgi
 from rota.schedule.health.routes import Health
 from rota.schedule.health.wsgi import HealthWsgi
 from rota.schedule.loopwatch import LoopWatch
-from rota.schedule.registry import Registry, host
+from rota.schedule.registry import Registry
+from rota.schedule.workers import this_worker
 from rota.stores.opening import open_store
-from rota.stores.records import Worker
 from rota.timing.duration import parse_duration
 
 if TYPE_CHECKING:
@@ -284,12 +283,11 @@ class Scheduler(Registry):
         lease: float | None = None,
     ) -> Engine:
         """An engine over these jobs. For `start` and for simulations."""
-        pid = os.getpid()
         return Engine(
             store=store or self.store,
             clock=clock or self.clock,
             app=self.name,
-            worker=Worker(f"{host()}:{pid}:{secrets.token_hex(4)}", host(), pid),
+            worker=this_worker(),
             log=logs.EventLog(),
             runner_of=runner_of,
             lease=lease or self._lease,
@@ -362,7 +360,7 @@ class Scheduler(Registry):
         if self.store.job(self.name, job.name) is None:
             from rota.schedule.ledger import Ledger
 
-            Ledger(self.store, self.name, Worker("", host(), os.getpid()), self.clock, self._lease).register(job)
+            Ledger(self.store, self.name, this_worker(), self.clock, self._lease).register(job)
 
     def _cancel_here(self, engine: Engine, run: int) -> None:
         execution = engine.executions.live.get(run)

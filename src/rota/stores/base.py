@@ -132,6 +132,10 @@ class RunStore(Protocol):
         """Extend the lease of every unfinished run of the worker. Returns them, with whether someone asked to cancel."""
         ...
 
+    def lapse(self, worker: str, now: float) -> int:
+        """Somebody saw that this worker is dead: the leases of its unfinished runs end now. How many those were."""
+        ...
+
     def reap(self, now: float, app: str | None = None) -> list[RunRecord]:
         """End every unfinished run (of one app when given) whose lease ran out as `abandoned`, count it on its job, and
         return them as ended. Runs without a lease (`lease_until` None) are their owner's business."""
@@ -212,6 +216,10 @@ class BudgetStore(Protocol):
 
     def budget_unreserve(self, rule: BudgetRule, ticket: Ticket, cost: float, now: float) -> None:
         """Give back a reservation that was not used."""
+        ...
+
+    def budget_restamp(self, rule: BudgetRule, cost: float, at: float, now: float) -> None:
+        """What was taken at `at` counts from `now` on: it was in use until then."""
         ...
 
     def budget_penalize(self, rule: BudgetRule, until: float, now: float) -> None:

@@ -107,6 +107,11 @@ class MemoryBudgets:
             if key.line.pop(ticket.id, None) is None:
                 key.meter.give_back(cost, ticket.at)
 
+    def budget_restamp(self, rule: BudgetRule, cost: float, at: float, now: float) -> None:
+        """See `BudgetStore.budget_restamp`."""
+        with self._budget_lock:
+            self._key(rule).meter.restamp(cost, at, now)
+
     def budget_penalize(self, rule: BudgetRule, until: float, now: float) -> None:
         """See `BudgetStore.budget_penalize`."""
         with self._budget_lock:

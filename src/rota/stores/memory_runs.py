@@ -119,6 +119,14 @@ class MemoryRuns:
                 self._put(replace(record, lease_until=until))
         return {record.id: record.cancel_requested for record in mine}
 
+    def lapse(self, worker: str, now: float) -> int:
+        """See `RunStore.lapse`."""
+        with self._lock:
+            held = [run for run in self._unfinished() if run.claimed_by == worker and (run.lease_until or 0.0) > now]
+            for run in held:
+                self._put(replace(run, lease_until=now))
+        return len(held)
+
     def reap(self, now: float, app: str | None = None) -> list[RunRecord]:
         """See `RunStore.reap`."""
         with self._lock:

@@ -143,6 +143,13 @@ class SqliteBudgets:
                 desk.meter.give_back(cost, ticket.at)
             desk.save(0.0)
 
+    def budget_restamp(self, rule: BudgetRule, cost: float, at: float, now: float) -> None:
+        """See `BudgetStore.budget_restamp`."""
+        with self._budgets.write() as connection:
+            desk = _Desk(connection, rule, now)
+            desk.meter.restamp(cost, at, now)
+            desk.save(0.0)
+
     def budget_penalize(self, rule: BudgetRule, until: float, now: float) -> None:
         """See `BudgetStore.budget_penalize`."""
         with self._budgets.write() as connection:

@@ -167,6 +167,11 @@ class SqliteRuns:
             ).fetchall()
         return {int(row[0]): bool(row[1]) for row in rows}
 
+    def lapse(self, worker: str, now: float) -> int:
+        """See `RunStore.lapse`."""
+        sql = "UPDATE runs SET lease_until = ? WHERE claimed_by = ? AND state <> 'finished' AND lease_until > ?"
+        return self._db.run(sql, (now, worker, now))
+
     def reap(self, now: float, app: str | None = None) -> list[RunRecord]:
         """See `RunStore.reap`."""
         lapsed = "state <> 'finished' AND lease_until <= ?1 AND (?2 IS NULL OR app = ?2)"

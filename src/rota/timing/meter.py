@@ -181,6 +181,9 @@ class Meter:
         """Undo a take recorded at `at`. A pause stays."""
         if self._paced:
             self.state = bucket.refund(self._bucket, self.state, cost)
+        self._remove(cost, at)
+
+    def _remove(self, cost: float, at: float) -> None:
         for i in range(len(self.spent) - 3, -1, -3):
             first, last, spent = self.spent[i : i + 3]
             if first <= at <= last:
@@ -189,6 +192,12 @@ class Meter:
                 if spent - cost <= _ROUNDING:
                     del self.spent[i : i + 3]
                 return
+
+    def restamp(self, cost: float, at: float, to: float) -> None:
+        """A take recorded at `at` counts from `to` on: what it was for took until then."""
+        if self._window:
+            self._remove(cost, at)
+            self._insert(cost, to)
 
     def penalize(self, until: float) -> None:
         """Let nothing go before `until`, as after a 429 with Retry-After. Never shortens an earlier pause."""

@@ -276,17 +276,29 @@ def test_a_grant_on_a_loop_must_be_awaited() -> None:
     jumping(main)
 
 
-def test_a_budget_is_a_context_manager(store: Store) -> None:
+def test_a_grant_is_a_context_manager(store: Store) -> None:
     budget = Budget("lookup", limit=2, per="1h", store=store)
-    with budget:
+    with budget.take():
         pass
 
     async def main() -> None:
-        async with budget:
+        async with budget.take():
             pass
 
     asyncio.run(main())
     assert not budget.try_take()
+
+
+def test_tokens_in_use_count_until_the_end_of_the_block() -> None:
+    async def main(clock: FakeClock) -> None:
+        budget = Budget("lookup", limit=2, per="60s")
+        async with budget.take(2):
+            await asyncio.sleep(10)
+        began = clock.now()
+        await budget.take()
+        assert clock.now() - began == pytest.approx(60, abs=0.1)
+
+    jumping(main)
 
 
 def test_terms_are_checked_with_a_hint() -> None:

@@ -8,7 +8,7 @@ import os
 import threading
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rota.errors import RotaError, SpecError, StoreUnavailable, Timeout
 from rota.schedule import surroundings
@@ -159,22 +159,6 @@ class Budget:
         """Look for store and clock anew at the next use."""
         self._store = self._desk = None
 
-    def __enter__(self) -> Self:
-        self._bind()
-        self._take_blocking(1.0, None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    async def __aenter__(self) -> Self:
-        self._bind()
-        await self._take_async(1.0, None)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
     def __repr__(self) -> str:
         return f"Budget({self.name!r}, limit={self.rule.limit:g}, per={format_duration(self.rule.per)!r})"
 
@@ -212,6 +196,16 @@ class Budget:
         """A place to be taken in line, for the scheduler, which never blocks."""
         self._bind()
         return Turn(self._the_line(), self.rule, n, wake)
+
+    def restamp(self, cost: float, at: float) -> float:
+        """Tokens taken at `at` were in use until now; the instant from which they count."""
+        store, now = self._bind(), self._now()
+        store.budget_restamp(self.rule, cost, at, now)
+        return now
+
+    async def off_loop(self, call: Callable[[], None]) -> None:
+        """Call it where waiting for the store holds up no event loop."""
+        await self._the_line().off_loop(lambda _: call(), 0.0)
 
     def now(self) -> float:
         """The time its turns are asked with."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Grant:
     """Tokens taken. In a plain thread they are there when `take` returns; on an event loop, `await` it.
 
+    `with budget.take(2):` (or `async with`) counts them until the end of the block: however long a request is on its way, the
+    server never sees more than the limit in any period.
+
     `waited` is how long it took, in seconds.
     """
 
@@ -48,6 +51,25 @@ class Grant:
         if cost:
             self._budget.unreserve(Ticket(0, 0.0, self._at), cost)
         return cost > 0
+
+    def __enter__(self) -> Grant:
+        if self._pending is not None:
+            raise TypeError("on an event loop it is `async with budget.take(...)`")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.used()
+
+    async def __aenter__(self) -> Grant:
+        return await self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._budget.off_loop(self.used)
+
+    def used(self) -> None:
+        """The tokens were in use until now: they come back `per` from now, not from when they were taken."""
+        if self._cost:
+            self._at = self._budget.restamp(self._cost, self._at)
 
     def __bool__(self) -> bool:
         if self._pending is not None:
