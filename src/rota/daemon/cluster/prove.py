@@ -104,13 +104,13 @@ async def _ask(target: Address) -> int:
         writer.write(QUESTION)
         head = await reader.readuntil(b"\r\n\r\n")
         fields = {name.lower(): value for name, _, value in (line.partition(b":") for line in head.split(b"\r\n")[1:])}
-        if (length := fields.get(b"content-length", b"").strip()).isdecimal():
+        if (length := fields.get(b"content-length", b"").strip()).isdigit():
             await reader.readexactly(int(length))
         else:
             while await reader.read(65536):
                 pass
         words = head.split(None, 2)
-        return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 500
+        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 500
     finally:
         writer.close()
         with contextlib.suppress(OSError):
