@@ -193,7 +193,7 @@ def _status(value: bytes | None) -> str | None:
 
 
 def _number(value: bytes | None) -> int | None:
-    return int(value) if value is not None and value.isdecimal() and len(value) < 20 else None
+    return int(value) if value is not None and value.isdigit() and len(value) < 20 else None
 
 
 def _microseconds(value: bytes | None) -> float | None:

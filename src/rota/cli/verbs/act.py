@@ -52,7 +52,9 @@ def restart_command(session: Session, options: CliOptions, targets: tuple[str, .
 @click.command("reload")
 @TARGETS
 @lifecycle_options()
-@click.option("--prove", is_flag=True, help="ask the app's ports all the while; fail unless every question was answered")
+@click.option(
+    "--prove", is_flag=True, help="ask the app's ports all the while; fail unless every question was answered"
+)
 def reload_command(session: Session, options: CliOptions, targets: tuple[str, ...], prove: bool) -> int:
     """Replace running processes: the new one is ready before the old one ends, wherever that is possible."""
     return _act(session, "reload", targets, options, prove=prove)
