@@ -174,10 +174,10 @@ os.setgid(65534)
 os.setuid(65534)
 s = socket.socket(socket.AF_UNIX)
 s.connect({host.home.socket!r})
-s.sendall({PING!r})
 try:
+    s.sendall({PING!r})
     print(s.recv(100))
-except ConnectionResetError:
+except (ConnectionResetError, BrokenPipeError):
     print(b"")
 """
     asked = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
