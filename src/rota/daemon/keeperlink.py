@@ -120,6 +120,10 @@ class KeeperLink:
         """The exit is in the ledger."""
         self._tell(f"ACK {pid} {start}")
 
+    def up(self) -> None:
+        """We serve: should we die, start the next one at once."""
+        self._tell("UP")
+
     def bye(self, code: int) -> None:
         """We end on purpose; the keeper ends with `code`."""
         self._tell(f"BYE {code}")

@@ -158,6 +158,7 @@ class Daemon:
         world.reexecute = lambda: reexecute(world, self.lock, self.server)
         await self.server.start(listener)
         _write_pid(self.home)
+        self.keeper.up()
         log.info(
             "rota %s up, pid %d: %d instances, %d running, %d ended meanwhile (%d with unknown exit code)",
             *(__version__, os.getpid(), len(rows), report.running, report.ended + report.unknown, report.unknown),

@@ -37,10 +37,11 @@ class Keeper:
         self.daemon, self.started, self.failures = 0, 0.0, 0
         self.link: socket | None = None
         self.bye: int | None = None
+        self.up = False  # the daemon has said that it serves: its end will be no failed start
         self.asked, self.tries = 0, 0
 
     def start_daemon(self) -> None:
-        self.started = time.monotonic()
+        self.started, self.up = time.monotonic(), False
         try:
             ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
             self.daemon = self.spawn(theirs.fileno())
@@ -103,7 +104,7 @@ class Keeper:
         self.tries += bool(self.asked)
         if (code == PERMANENT and not self.kept) or self.tries >= TRIES:
             raise SystemExit(code if code >= 0 else 1)
-        stable = time.monotonic() - self.started >= STABLE
+        stable = self.up or time.monotonic() - self.started >= STABLE
         self.failures = 0 if stable else self.failures + 1
         say(f"the daemon ended ({'exit code' if code >= 0 else 'signal'} {abs(code)}); starting it again")
 
@@ -140,6 +141,8 @@ class Keeper:
                 self.exits.pop((int(pid), int(start)), None)
             case ["BYE", code]:
                 self.bye = int(code)
+            case ["UP"]:
+                self.up = True
         for fd in fds:
             os.close(fd)
 

@@ -6,6 +6,7 @@ daemon -> keeper
     PUT key        keep these descriptors under this key, instead of what it held
     DROP key       close them
     ACK pid start  the exit of this process is in the ledger: forget it
+    UP             the daemon serves: should it die, it is started again at once, without backoff
     BYE code       the daemon ends on purpose: end too, with this exit code, and start no other
 
 keeper -> daemon
