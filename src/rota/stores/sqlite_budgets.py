@@ -36,6 +36,12 @@ _FIRST = (
 )
 _ALIVE = "INSERT INTO holders(name, expires) VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET expires = excluded.expires"
 _AHEAD = "SELECT cost, ready_at FROM waiters WHERE key = ? AND id < ? ORDER BY id"
+_AHEAD_COST = "SELECT coalesce(sum(cost), 0) FROM waiters WHERE key = ? AND id < ?"
+_PLACE = (
+    "SELECT w.id, w.ready_at, h.expires, EXISTS(SELECT 1 FROM waiters WHERE id = ?2),"
+    " (SELECT expires FROM holders WHERE name = ?3)"
+    " FROM waiters w LEFT JOIN holders h ON h.name = w.holder WHERE w.key = ?1 ORDER BY w.id LIMIT 1"
+)
 _JOIN = "INSERT INTO waiters(key, cost, holder, ready_at) VALUES (?, ?, ?, ?)"
 
 
@@ -100,6 +106,8 @@ class SqliteBudgets:
         self, rule: BudgetRule, ticket: int, cost: float, holder: str, now: float, expires: float
     ) -> Ticket:
         """See `BudgetStore.budget_poll`."""
+        if (patience := self._behind(rule, ticket, cost, holder, now, expires)) > 0.0:
+            return Ticket(ticket, patience)
         with self._budgets.write() as connection:
             connection.execute(_ALIVE, (holder, expires))
             desk = _Desk(connection, rule, now)
@@ -114,6 +122,18 @@ class SqliteBudgets:
                 return desk.enqueue(cost, holder)
             desk.save(0.0)
             return Ticket(ticket, desk.estimate(ticket, cost))
+
+    def _behind(self, rule: BudgetRule, ticket: int, cost: float, holder: str, now: float, expires: float) -> float:
+        """Seconds to wait for a ticket that others live in front of; 0.0 when there is something to do. Only looks: those
+        who wait must not keep the one whose turn it is from writing."""
+        with self._budgets.connection() as connection:
+            row = connection.execute(_PLACE, (rule.key, ticket, holder)).fetchone()
+            if row is None or row[0] == ticket or row[1] is not None or (row[2] or 0.0) <= now:
+                return 0.0  # nobody waits, it is our turn, or who stands first is a reservation or dead
+            if not row[3] or (row[4] or 0.0) - now < (expires - now) / 2:
+                return 0.0  # we were passed over, or must show that we live
+            bucket = connection.execute(_READ, (rule.key,)).fetchone()
+            return _estimate(connection, _meter(rule, bucket, now), ticket, cost, now)
 
     def budget_leave(self, key: str, ticket: int) -> None:
         """See `BudgetStore.budget_leave`."""
@@ -207,10 +227,8 @@ class _Desk:
         return Ticket(run, self.estimate(run, cost))
 
     def estimate(self, ticket: int, cost: float) -> float:
-        """Seconds until the place's turn, from below: cheap, because those who stand far back ask rarely."""
-        sql = "SELECT coalesce(sum(cost), 0) FROM waiters WHERE key = ? AND id < ?"
-        ahead = self.connection.execute(sql, (self.rule.key, ticket)).fetchone()[0]
-        return max(self.meter.wait(min(ahead + cost, self.rule.burst), self.now), 1e-3)
+        """Seconds until the place's turn, from below."""
+        return _estimate(self.connection, self.meter, ticket, cost, self.now)
 
     def queued_wait(self, ticket: int | None, cost: float) -> float:
         """Seconds until `cost` could go after everyone in line."""
@@ -220,6 +238,12 @@ class _Desk:
             at = max(at, promised or at)
             at += copy.reserve(other, at)
         return at - self.now + copy.reserve(cost, at)
+
+
+def _estimate(connection: sqlite3.Connection, meter: Meter, ticket: int, cost: float, now: float) -> float:
+    """From below: those who stand far back ask rarely, and the first must not be late."""
+    ahead = connection.execute(_AHEAD_COST, (meter.rule.key, ticket)).fetchone()[0]
+    return max(meter.wait(min(ahead + cost, meter.rule.burst), now), 1e-3)
 
 
 def _meter(rule: BudgetRule, row: sqlite3.Row, now: float) -> Meter:
