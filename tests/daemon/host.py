@@ -16,6 +16,7 @@ import msgspec
 
 from rota.client.autostart import connect, running
 from rota.client.connection import Connection
+from rota.daemon.proc_stat import read_stat
 from rota.errors import RotaError
 from rota.home import Home
 from rota.process.environ import MARKER
@@ -276,12 +277,9 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; zombies do not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in (b"Z", b"X")
+    """Whether a process runs; zombies do not, unless threads of theirs still hold on to their descriptors."""
+    stat = read_stat(pid)
+    return stat is not None and not stat.ended
 
 
 def children_of_ours() -> set[int]:
