@@ -118,6 +118,12 @@ VALUES: list[tuple[str, Any, str, Any]] = [
      {"NOFILE": 65536, "CORE": 0, "AS": 1024**3, "STACK": -1}),
     ("listen", "tcp://127.0.0.1:80", "listen", ("tcp://127.0.0.1:80",)),
     ("balance", "rr", "balance", "rr"),
+    ("affinity", "ip", "affinity", "ip"),
+    ("min_instances", 2, "min_instances", 2),
+    ("max_instances", 8, "max_instances", 8),
+    ("scale_cpu", 60, "scale_cpu", 60),
+    ("scale_queue", 4, "scale_queue", 4),
+    ("scale_down_after", 30000, "scale_down_after", 30.0),
     ("ready", {"tcp": 8000}, "ready", {"kind": "tcp", "target": "127.0.0.1:8000"}),
     ("alive", {"exec": "true", "interval": "5s"}, "alive", {"kind": "exec", "command": "true", "interval": 5}),
 ]  # fmt: skip
