@@ -134,6 +134,23 @@ def test_attach_ends_with_the_client_and_leaves_the_app_alone(host: Host) -> Non
     eventually(lambda: len(host.log("app")) > before)
 
 
+def test_attach_follows_from_one_process_to_the_next(host: Host) -> None:
+    host.start("app", python("echo"))
+    host.logs("app", "ready")
+    seen = b""
+    with host.connected() as connection:
+        connection.send(Attach(id="0", render=Render()))
+        connection.send_input(b"first\n")
+        while b"first\n" not in seen:
+            seen += b"".join(payload for _, payload in connection.arrived())
+        host.call(Act(action="restart", targets=("app",)))
+        while b"ready\n" not in seen:
+            seen += b"".join(payload for _, payload in connection.arrived())
+        connection.send_input(b"second\n")
+        while b"second\n" not in seen:
+            seen += b"".join(payload for _, payload in connection.arrived())
+
+
 def test_attach_to_nobody(host: Host) -> None:
     host.start("app", SLEEP)
     host.call(Act(action="stop", targets=("app",)))

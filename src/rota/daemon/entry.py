@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rota.daemon.ipc import Channel
     from rota.daemon.spawn import Child
-    from rota.daemon.streams import Outputs
+    from rota.daemon.streams import Heard, Outputs
     from rota.daemon.tree import Tree
     from rota.process.record import Metric
     from rota.process.spec import AppSpec
@@ -56,6 +56,8 @@ class Entry:
     """File that gets everything the present run of a job prints, beside the app's own logs."""
     run_env: dict[str, str] = field(default_factory=dict)
     """What the process of the present run is told about it."""
+    heard: list[Heard] = field(default_factory=list)
+    """Who follows its output as it comes, from one process to the next."""
     replies: dict[str, list[Callable[[str], None]]] = field(default_factory=dict)
     """Who waits for the reply to a triggered action, by action, in the order of asking."""
 

@@ -140,6 +140,8 @@ class Effects:
         entry.outputs = self._world.streams.open(
             public_id(entry.instance), entry.spec, child.fds, adopted=adopted, run_log=entry.run_log
         )
+        for heard in entry.heard:
+            entry.outputs.listen(heard)
 
     def _marker(self, child: Child) -> bytes:
         return f"{environ.MARKER}={environ.marker(self._world.home_id, child.key, child.gen)}".encode()

@@ -97,6 +97,7 @@ async def attach(world: World, request: Attach, answer: Answer, inbox: Inbox) ->
             queue.put_nowait((kind, data))
 
     entry.outputs.listen(heard)
+    entry.heard.append(heard)
     typing = asyncio.ensure_future(_typed(world, entry, inbox, answer))
     try:
         while not typing.done():
@@ -109,6 +110,7 @@ async def attach(world: World, request: Attach, answer: Answer, inbox: Inbox) ->
             answer.raw(kind, data)
             await answer.drained()
     finally:
+        entry.heard.remove(heard)
         if entry.outputs is not None:
             entry.outputs.unlisten(heard)
         typing.cancel()
