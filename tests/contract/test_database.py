@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import pytest
 
 from rota.errors import StoreUnavailable
 from rota.stores.database import damage, latest_version, open_database
+from rota.stores.records import Claim, Worker
+from rota.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,3 +117,48 @@ def test_a_failing_migration_leaves_the_old_version(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (latest_version(),)
         assert connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'half'").fetchone() is None
         assert not connection.in_transaction
+
+
+def claim_at(due: object) -> Claim:
+    return Claim(app="shop", job="poller", worker=Worker("w"), now=60.0, lease_until=90.0, due=due)  # type: ignore[arg-type]
+
+
+def test_a_part_of_a_batch_that_fails_undoes_itself_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "rota.db")
+    with store.batch():
+        store.claim(claim_at(60.0))
+        with pytest.raises(StoreUnavailable):
+            store.claim(claim_at(object()))
+        store.claim(claim_at(120.0))
+    assert [run.due for run in store.runs()] == [120.0, 60.0]
+    store.close()
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "rota.db")
+
+    def fail() -> None:
+        with store.batch():
+            store.claim(claim_at(60.0))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert store.runs() == []
+    store.claim(claim_at(60.0))
+    assert len(store.runs()) == 1
+    store.close()
+
+
+def test_other_threads_wait_for_the_end_of_a_batch(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "rota.db")
+    with store.batch():
+        store.claim(claim_at(60.0))
+        seen: list[int] = []
+        reader = threading.Thread(target=lambda: seen.append(len(store.runs())))
+        reader.start()
+        reader.join(0.05)
+        assert seen == []
+    reader.join()
+    assert seen == [1]
+    store.close()

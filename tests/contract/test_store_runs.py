@@ -317,6 +317,18 @@ def test_runs_are_found_newest_first_and_filtered(store: Store) -> None:
     assert store.runs("none") == []
 
 
+def test_a_batch_is_written_at_its_end(store: Store) -> None:
+    with store.batch():
+        first = claimed(store, 60.0)
+        assert store.claim(wish()) == Refused("taken", 60.0)
+        second = claimed(store, 180.0, now=180.0)
+        assert store.finish(first.id, first.fence, ok(200.0))
+    assert [run.due for run in store.runs("shop", "poller")] == [180.0, 60.0]
+    job = store.job("shop", "poller")
+    assert job is not None
+    assert (job.run_count, job.fence, second.fence) == (1, 2, 2)
+
+
 def test_wishes_are_noticed(store: Store) -> None:
     seen = [store.changes()]
     for act in (

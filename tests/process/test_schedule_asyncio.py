@@ -210,6 +210,53 @@ def test_an_ending_that_cannot_be_written_is_written_later(rota: Scheduler, monk
     asyncio.run(main())
 
 
+def test_a_batch_that_cannot_be_written_starts_nothing_and_loses_nothing(
+    rota: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rota.errors import StoreUnavailable
+
+    ran: list[int] = []
+    broken = False
+    batch = rota.store.batch
+
+    @contextmanager
+    def fragile() -> Iterator[None]:
+        with batch():
+            yield
+            if broken:
+                raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(rota.store, "batch", fragile)
+
+    @rota.every("100ms", keep_runs=1000)
+    async def tick(run: Run) -> None:
+        ran.append(run.id)
+
+    @rota.every("100ms", keep_runs=1000, overlap="queue")
+    async def slow(run: Run) -> None:
+        ran.append(run.id)
+        await asyncio.sleep(0.15)
+
+    async def main() -> None:
+        nonlocal broken
+        async with rota:
+            await until(lambda: len(ran) >= 4)
+            for _ in range(3):
+                broken = True
+                await asyncio.sleep(0.25)
+                broken = False
+                before = len(ran)
+                await until(lambda before=before: len(ran) >= before + 4)  # type: ignore[misc]
+
+    asyncio.run(main())
+    rows = {run.id: run for run in rota.store.runs(limit=1000)}
+    assert set(ran) <= set(rows), "what started is in the ledger"
+    assert len(ran) == len(set(ran)), "nothing started twice"
+    assert not [run for run in rows.values() if run.outcome is None], "nothing is left hanging"
+    done = {run.id for run in rows.values() if run.outcome in (Outcome.OK,)}
+    assert done <= set(ran)
+
+
 def test_two_schedulers_of_one_loop_share_a_budget(tmp_path: Path) -> None:
     budget = Budget("api", limit=3, per="1h")
     url = f"sqlite:///{tmp_path}/rota.db"

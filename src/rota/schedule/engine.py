@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rota.errors import StoreUnavailable
@@ -37,6 +38,8 @@ LONGEST_SLEEP = 5.0
 """Seconds; the clock is looked at this often, because it may be moved and machines are suspended."""
 POLL = 1.0
 """Seconds between looks at what others wrote to the store."""
+BATCH = 50
+"""Claims or messages handled in one transaction: other workers wait meanwhile."""
 REAP = 2.0
 """Seconds between looks for runs whose worker died."""
 BEAT = 5.0
@@ -92,8 +95,9 @@ class Engine:
         `alone`: nobody else looks at the store, as in a simulation: no heartbeats, no leases to renew.
         """
         self.last_tick = now = self.clock.monotonic()
-        for job in jobs.values():
-            self.add(job)
+        waiting = list(jobs.values())
+        for start in range(0, len(waiting), BATCH):
+            self._together([partial(self.add, job) for job in waiting[start : start + BATCH]])
         if alone:
             self.longest_sleep = float("inf")
             return
@@ -116,15 +120,15 @@ class Engine:
     def tick(self) -> float:
         """Do what is due. Seconds to sleep unless woken: never longer than `LONGEST_SLEEP`."""
         self.last_tick = self.clock.monotonic()
-        while self._mailbox:
-            self._careful(self._mailbox.popleft())
+        self._read_mail()
         self._notice_steps()
         for act in self.timers.due(self.clock.monotonic()):
             self._careful(act)
+        self._settle()
         if not self._stopping:
-            now = self.clock.now()
-            for job in list(self.agenda.ripe(now)):
-                self._careful(lambda job=job: self.firings.fire(job), job)  # type: ignore[misc]
+            ripe = list(self.agenda.ripe(self.clock.now()))
+            for start in range(0, len(ripe), BATCH):
+                self._fire(ripe[start : start + BATCH])
         self.last_tick = self.clock.monotonic()
         return self._pause()
 
@@ -149,6 +153,38 @@ class Engine:
         self._changes = -1
         self._look_at_others()
 
+    # -- the parts of a tick
+
+    def _read_mail(self) -> None:
+        while self._mailbox:
+            some = [self._mailbox.popleft() for _ in range(min(len(self._mailbox), BATCH))]
+            self._together([partial(self._careful, message) for message in some])
+
+    def _fire(self, jobs: list[Job]) -> None:
+        self._together([partial(self._careful, partial(self.firings.fire, job), job) for job in jobs])
+
+    def _together(self, acts: list[Callable[[], object]]) -> None:
+        """What these acts claim and write is written at once, and only then anything starts."""
+        try:
+            with self.ledger.together():
+                for act in acts:
+                    act()
+        except StoreUnavailable as error:
+            self._say_unavailable(error)
+            self.executions.discard()
+            # Cursors and registrations went ahead of the ledger: begin again from what it says.
+            self.timers.at(self.clock.monotonic() + POLL, self._begin_again)
+        self._settle()
+
+    def _begin_again(self) -> None:
+        for job in list(self.jobs.values()):
+            self.add(job)
+        self._changes = -1
+
+    def _settle(self) -> None:
+        for act in self.executions.settled():
+            self._careful(act)
+
     # -- housekeeping
 
     def _careful(self, act: Callable[[], object], job: Job | None = None) -> None:
@@ -158,9 +194,7 @@ class Engine:
             self._said_unavailable = False
         except StoreUnavailable as error:
             # Fail closed: without a claim nothing starts. The job is looked at again while its due time lasts.
-            if not self._said_unavailable:
-                self.log.scheduler(logging.ERROR, "store", error.message, hint=error.hint)
-            self._said_unavailable = True
+            self._say_unavailable(error)
             if job is not None:
                 self._retry(job)
         except Exception as error:
@@ -168,6 +202,11 @@ class Engine:
             self.log.trouble(name, error)
             if job is not None and job.schedule is not None and job.name in self.jobs:
                 self.agenda.look_at(job, self.clock.now() + 3600.0)
+
+    def _say_unavailable(self, error: StoreUnavailable) -> None:
+        if not self._said_unavailable:
+            self.log.scheduler(logging.ERROR, "store", error.message, hint=error.hint)
+        self._said_unavailable = True
 
     def _retry(self, job: Job) -> None:
         if self.firings.knows(job):

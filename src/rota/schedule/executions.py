@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rota.errors import StoreUnavailable
@@ -15,7 +16,7 @@ from rota.schedule.run import Run
 from rota.timing.duration import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rota.clock import Clock
     from rota.schedule.execution import Execution, Result, Runner
@@ -46,6 +47,10 @@ class Executions:
         self._runner_of, self._post, self._slot_free = runner_of, post, slot_free
         self.live: dict[int, Execution] = {}
         self._queued: dict[Job, deque[Execution]] = {}
+        self._later: deque[Callable[[], object]] = deque()
+        """What waits for the ledger to be written."""
+        self._fresh: list[Execution] = []
+        """Claimed, but perhaps not yet written."""
         self._unreported: dict[int, tuple[Execution, int, int | None, int]] = {}
 
     def of(self, job: Job) -> list[Execution]:
@@ -53,17 +58,38 @@ class Executions:
         return [execution for execution in self.live.values() if execution.job is job]
 
     def launch(self, execution: Execution) -> None:
-        """A claimed run goes on its way: first its budgets, then its start."""
+        """A claimed run goes on its way, once the claim is settled: first its budgets, then its start."""
         self.live[execution.id] = execution
+        self._fresh.append(execution)
         execution.pending_budgets = list(execution.job.budgets)
         grace = execution.job.spec.misfire_grace
         execution.give_up_at = execution.due + grace if grace and execution.due is not None else None
         execution.gate = gate = object()
-        self._proceed(execution, gate)
+        self._later.append(lambda: self._proceed(execution, gate))
+
+    def settled(self) -> Iterator[Callable[[], object]]:
+        """The ledger has it: what is to be done now, as to start what was launched. None of it may happen in a batch."""
+        self._fresh.clear()
+        while self._later:
+            yield self._later.popleft()
+
+    def discard(self) -> None:
+        """The ledger does not have it: what was claimed since the last `settled` never was, what was queued still is."""
+        for execution in self._fresh:
+            execution.gate, queue = None, self._queued.setdefault(execution.job, deque())
+            if execution.was_queued:
+                execution.was_queued, execution.started = False, None
+                queue.appendleft(execution)
+                continue
+            execution.over = True
+            self.live.pop(execution.id, None)
+            if execution in queue:
+                queue.remove(execution)
 
     def enqueue(self, execution: Execution) -> None:
         """A claimed run waits for its place behind others."""
         self.live[execution.id] = execution
+        self._fresh.append(execution)
         self._queued.setdefault(execution.job, deque()).append(execution)
 
     def start_queued(self, job: Job) -> None:
@@ -75,6 +101,7 @@ class Executions:
             now = self._clock.now()
             if not self._ledger.store.advance(execution.id, execution.fence, RunState.RUNNING, now, room=free):
                 return
+            execution.was_queued = True
             queue.popleft()
             execution.started = now
             self.launch(execution)
@@ -136,6 +163,10 @@ class Executions:
         elif wait is not None:
             self._wait_on(execution, gate, wait)
 
+    def _resume(self, execution: Execution, gate: object) -> None:
+        """Somebody before us in the line is gone. Told in a message, which may be handled inside a batch."""
+        self._later.append(lambda: self._proceed(execution, gate))
+
     def _wait_on(self, execution: Execution, gate: object, wait: float) -> None:
         if execution.give_up_at is not None:
             left = execution.give_up_at - self._clock.now()
@@ -152,7 +183,7 @@ class Executions:
         while execution.pending_budgets:
             budget, cost = execution.pending_budgets[0]
             if execution.turn is None:
-                turn = budget.turn(cost, lambda: self._post(lambda: self._proceed(execution, gate)))
+                turn = budget.turn(cost, lambda: self._post(lambda: self._resume(execution, gate)))
                 execution.turn = turn
             now = budget.now()
             wait = execution.turn.step(now)
@@ -246,10 +277,7 @@ class Executions:
         """The requests that the tokens were for were made at any time until now: they come back `per` from now."""
         taken, execution.taken = execution.taken, []
         for budget, cost, at in taken:
-            try:
-                budget.restamp(cost, at)
-            except StoreUnavailable as unavailable:
-                self._log.scheduler(logging.ERROR, "store", unavailable.message)
+            self._later.append(partial(budget.restamp, cost, at))
 
     def _retry(self, execution: Execution, outcome: Outcome, error: str, result: Result) -> bool:
         job, now = execution.job, self._clock.now()
@@ -297,7 +325,7 @@ class Executions:
         execution.over = True
         self._silence(execution)
         if execution.turn is not None:
-            execution.turn.leave()
+            self._later.append(execution.turn.leave)
             execution.turn = None
         queue = self._queued.get(execution.job)
         if queue and execution in queue:

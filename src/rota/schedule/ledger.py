@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from rota.stores.records import Claim, Ending, JobRecord
 from rota.timing.lease import default_late_grace, expected_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rota.clock import Clock
     from rota.jobs.run import TriggerKind
@@ -42,6 +43,8 @@ class Ledger:
         self._clock, self._lease = clock, lease
         self._memory: dict[str, _Memory] = {}
         self._unwritten: deque[Callable[[], object]] = deque()
+        self._batch: list[Callable[[], object]] | None = None
+        """Endings of the batch under way."""
 
     def register(self, job: Job) -> JobRecord:
         """Make the job known; the record says how far it has come."""
@@ -124,11 +127,18 @@ class Ledger:
             hold=hold[1],
             keep=job.spec.keep_runs,
         )
-        try:
+
+        def write() -> bool:
             return self.store.finish(execution.id, execution.fence, ending)
+
+        try:
+            ours = write()
         except StoreUnavailable:
-            self.later(lambda: self.store.finish(execution.id, execution.fence, ending))
+            self.later(write)
             raise
+        if self._batch is not None:
+            self._batch.append(write)
+        return ours
 
     def failures(self, job: Job, outcome: Outcome) -> int:
         """Errors in a row, this outcome included."""
@@ -143,6 +153,20 @@ class Ledger:
         """Seconds a run may be late before people hear of it."""
         durations = self._memory[job.name].durations
         return default_late_grace(median(durations) if durations else 0.0)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is written inside is written at once. Should that fail, endings are tried again later; claims are void."""
+        endings: list[Callable[[], object]] = []
+        self._batch = endings
+        try:
+            with self.store.batch():
+                yield
+        except StoreUnavailable:
+            self._unwritten.extend(endings)
+            raise
+        finally:
+            self._batch = None
 
     def later(self, write: Callable[[], object]) -> None:
         """Write this as soon as the store can be written again."""

@@ -22,12 +22,16 @@ class EventLog:
 
     def registered(self, job: Job, next_start: float | None) -> None:
         """A job is known and armed."""
+        if not logger.isEnabledFor(logging.INFO):
+            return
         when = "by hand only" if next_start is None else f"next {_clock(next_start)}"
         what = job.text or (f"after {', '.join(job.spec.after)}" if job.spec.after else "no schedule")
         _say(logging.INFO, "registered", job.name, f"{what}, {when}", next=_iso(next_start), schedule=job.text)
 
     def started(self, execution: Execution, lateness: float | None) -> None:
         """An attempt begins."""
+        if not logger.isEnabledFor(logging.INFO):
+            return
         late = "" if lateness is None or lateness < 1 else f", {_spell(lateness)} late"
         again = f", attempt {execution.attempt}" if execution.attempt > 1 else ""
         self._run(logging.INFO, "started", execution, f"{_facts(execution)}{again}{late}", lateness=lateness)
@@ -36,6 +40,8 @@ class EventLog:
         """A run is over."""
         event = "completed" if outcome.value == "ok" else outcome.value
         level = logging.ERROR if outcome.bad else logging.INFO
+        if not logger.isEnabledFor(level):
+            return
         text = f"in {_spell(seconds)}{_facts(execution, ', ')}{f': {error}' if error else ''}"
         self._run(
             level, event, execution, text, traceback, seconds=round(seconds, 6), error=error, outcome=outcome.value

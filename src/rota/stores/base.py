@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from rota.jobs.run import Outcome, RunState, TriggerKind
     from rota.stores.records import (
@@ -281,6 +282,14 @@ class Store(JobStore, RunStore, BudgetStore, SignStore, Protocol):
     """Whether other processes may see and change it. Budgets of a shared store count wall time, of one's own monotonic."""
     url: str
     """How to open it again: "memory://", "sqlite:///path"."""
+
+    def batch(self) -> AbstractContextManager[None]:
+        """What the ledger is told inside is written together, at the end: many small writes at the cost of one.
+
+        A write that fails inside undoes itself alone. When the end fails (`StoreUnavailable`) nothing was written.
+        Budgets are not part of it and must not be touched inside.
+        """
+        ...
 
     def changes(self) -> int:
         """A number that differs after another process wrote anything, or anyone paused, asked for or cancelled something."""

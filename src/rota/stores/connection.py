@@ -21,12 +21,16 @@ _INHERITED: list[sqlite3.Connection] = []
 _OPEN: WeakSet[Database] = WeakSet()
 
 
+_WHOLE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+_PART = ("SAVEPOINT part", "RELEASE part", ("ROLLBACK TO part", "RELEASE part"))
+
+
 class Database:
     """Opens on first use. Statements go through `read` and `write`, which serialise threads."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         _OPEN.add(self)
 
@@ -42,16 +46,25 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its first line: what is read in it is still true at its end."""
+        """A transaction that holds the write lock from its first line: what is read in it is still true at its end.
+        Inside a batch, a part of it that can fail alone."""
         with self.connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+            begin, end, undo = _PART if connection.in_transaction else _WHOLE
+            connection.execute(begin)
             try:
                 yield connection
             except BaseException:
                 if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                    for statement in undo:  # not executescript: it would commit first
+                        connection.execute(statement)
                 raise
-            connection.execute("COMMIT")
+            connection.execute(end)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Keep the write lock, and other threads out, until the end of the block; then all is written at once."""
+        with self.write():
+            yield
 
     def close(self) -> None:
         """Close; the next use opens again."""
@@ -75,7 +88,7 @@ class Database:
         """Called in a child of fork: leave the parent's connection alone. The lock may be held by a thread of the parent."""
         if self._connection is not None:
             _INHERITED.append(self._connection)
-        self._connection, self._lock = None, threading.Lock()
+        self._connection, self._lock = None, threading.RLock()
 
     def _open(self) -> sqlite3.Connection:
         connection = open_database(self.path, threads=True)

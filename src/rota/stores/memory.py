@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rota.stores.memory_budgets import MemoryBudgets
 from rota.stores.memory_runs import MemoryRuns
-from rota.stores.records import CheckpointRecord, Heartbeat, Held, JobRecord
+from rota.stores.records import CheckpointRecord, Heartbeat, Held, JobRecord, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
     from rota.stores.base import Store
 
@@ -29,6 +31,10 @@ class MemoryStore(MemoryRuns, MemoryBudgets):
         self._beats: dict[str, Heartbeat] = {}
         self._points: dict[tuple[str, str], CheckpointRecord] = {}
         self._leases: dict[str, Held] = {}
+
+    def batch(self) -> AbstractContextManager[None]:
+        """See `Store.batch`: every write is done when it returns."""
+        return nullcontext()
 
     def changes(self) -> int:
         """See `Store.changes`."""
@@ -86,7 +92,7 @@ class MemoryStore(MemoryRuns, MemoryBudgets):
         with self._lock:
             known = self._jobs.get((app, name))
             if known is not None:
-                self._jobs[app, name] = replace(known, **changes)
+                self._jobs[app, name] = changed(known, **changes)
         return known is not None
 
     def beat(self, heartbeat: Heartbeat) -> None:

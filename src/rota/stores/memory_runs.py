@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rota.jobs.run import Outcome, RunState
-from rota.stores.records import LAPSED, Claimed, Ending, JobRecord, Refused, RunRecord
+from rota.stores.records import LAPSED, Claimed, Ending, JobRecord, Refused, RunRecord, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +50,7 @@ class MemoryRuns:
             known = self._jobs.get(key)
             if known is not None:
                 counted = _count_unrun(known, outcome, count)
-                self._jobs[key] = replace(counted, last_due=max(due, known.last_due or due))
+                self._jobs[key] = changed(counted, last_due=max(due, known.last_due or due))
         return True
 
     def advance(
@@ -64,7 +63,7 @@ class MemoryRuns:
                 return False
             starts = state is RunState.RUNNING
             started = now if starts and mine.started is None else mine.started
-            self._put(replace(mine, state=state, attempt=attempt, started=started))
+            self._put(changed(mine, state=state, attempt=attempt, started=started))
             if starts:
                 self._change_job((mine.app, mine.job), last_started=now)
         return True
@@ -83,7 +82,7 @@ class MemoryRuns:
         with self._lock:
             record = self.run(run)
             if record is not None:
-                self._put(replace(record, note=f"{record.note}; {note}" if record.note else note))
+                self._put(changed(record, note=f"{record.note}; {note}" if record.note else note))
 
     def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str) -> bool:
         """See `RunStore.place`."""
@@ -91,7 +90,7 @@ class MemoryRuns:
             mine = self._mine(run, fence)
             if mine is None:
                 return False
-            self._put(replace(mine, instance=instance, pid=pid, output=output))
+            self._put(changed(mine, instance=instance, pid=pid, output=output))
         return True
 
     def progress(self, run: int, fence: int, done: int, total: int | None, now: float, resumed_from: int = 0) -> bool:
@@ -100,7 +99,7 @@ class MemoryRuns:
             mine = self._mine(run, fence)
             if mine is None:
                 return False
-            self._put(replace(mine, done=done, total=total, progress_at=now, resumed_from=resumed_from))
+            self._put(changed(mine, done=done, total=total, progress_at=now, resumed_from=resumed_from))
         return True
 
     def resume_point(self, app: str, job: str, before: int) -> int:
@@ -116,7 +115,7 @@ class MemoryRuns:
         with self._lock:
             mine = [record for record in self._unfinished() if record.claimed_by == worker]
             for record in mine:
-                self._put(replace(record, lease_until=until))
+                self._put(changed(record, lease_until=until))
         return {record.id: record.cancel_requested for record in mine}
 
     def lapse(self, worker: str, now: float) -> int:
@@ -124,7 +123,7 @@ class MemoryRuns:
         with self._lock:
             held = [run for run in self._unfinished() if run.claimed_by == worker and (run.lease_until or 0.0) > now]
             for run in held:
-                self._put(replace(run, lease_until=now))
+                self._put(changed(run, lease_until=now))
         return len(held)
 
     def reap(self, now: float, app: str | None = None) -> list[RunRecord]:
@@ -150,7 +149,7 @@ class MemoryRuns:
         self._asked += 1
         with self._lock:
             wish = self._new((app, job), trigger=trigger, state=RunState.REQUESTED, requested=now)
-            self._put(replace(wish, parent=parent, note=note, attempt=attempt))
+            self._put(changed(wish, parent=parent, note=note, attempt=attempt))
         return wish.id
 
     def requested(self, app: str) -> list[RunRecord]:
@@ -165,9 +164,9 @@ class MemoryRuns:
             record = self.run(run)
             if record is None or record.state is RunState.FINISHED:
                 return False
-            record = replace(record, cancel_requested=True)
+            record = changed(record, cancel_requested=True)
             if record.state is RunState.REQUESTED:
-                record = replace(record, state=RunState.FINISHED, outcome=Outcome.CANCELLED, finished=record.requested)
+                record = changed(record, state=RunState.FINISHED, outcome=Outcome.CANCELLED, finished=record.requested)
             self._put(record)
         return True
 
@@ -228,7 +227,7 @@ class MemoryRuns:
         key, starts = (claim.app, claim.job), claim.state is RunState.RUNNING
         known = self._jobs.get(key)
         if known is not None:
-            self._jobs[key] = known = replace(
+            self._jobs[key] = known = changed(
                 known,
                 fence=known.fence + 1,
                 last_due=known.last_due if claim.due is None else claim.due,
@@ -237,25 +236,25 @@ class MemoryRuns:
                 last_started=claim.now if starts else known.last_started,
             )
         fence = 0 if known is None else known.fence
+        facts: dict[str, Any] = {
+            "state": claim.state,
+            "claimed": claim.now,
+            "claimed_by": claim.worker.id,
+            "host": claim.worker.host,
+            "pid": claim.worker.pid,
+            "instance": claim.instance,
+            "fence": fence,
+            "lease_until": claim.lease_until,
+            "started": claim.now if starts else None,
+        }
         wish = self.run(claim.run) if claim.run is not None else None
-        base = wish or replace(
-            self._new(key, due=claim.due, trigger=claim.trigger, state=claim.state),
-            attempt=claim.attempt,
-            parent=claim.parent,
-            note=claim.note,
-        )
-        record = replace(
-            base,
-            state=claim.state,
-            claimed=claim.now,
-            claimed_by=claim.worker.id,
-            host=claim.worker.host,
-            pid=claim.worker.pid,
-            instance=claim.instance,
-            fence=fence,
-            lease_until=claim.lease_until,
-            started=claim.now if starts else None,
-        )
+        if wish is not None:
+            record = changed(wish, **facts)
+        else:
+            self._last_run += 1
+            facts |= {"id": self._last_run, "app": claim.app, "job": claim.job, "due": claim.due}
+            facts |= {"trigger": claim.trigger, "attempt": claim.attempt, "parent": claim.parent, "note": claim.note}
+            record = RunRecord(**facts)
         self._put(record)
         return Claimed(record.id, fence)
 
@@ -266,7 +265,7 @@ class MemoryRuns:
 
     def _finish(self, mine: RunRecord, ending: Ending) -> RunRecord:
         key = (mine.app, mine.job)
-        record = replace(
+        record = changed(
             mine,
             state=RunState.FINISHED,
             outcome=ending.outcome,
@@ -343,7 +342,7 @@ class MemoryRuns:
 
     def _change_job(self, key: tuple[str, str], *, last_started: float) -> None:
         if key in self._jobs:
-            self._jobs[key] = replace(self._jobs[key], last_started=last_started)
+            self._jobs[key] = changed(self._jobs[key], last_started=last_started)
 
 
 def _alive(record: RunRecord, now: float) -> bool:
@@ -352,13 +351,13 @@ def _alive(record: RunRecord, now: float) -> bool:
 
 def _count_unrun(job: JobRecord, outcome: Outcome, count: int = 1) -> JobRecord:
     if outcome is Outcome.SKIPPED:
-        return replace(job, skip_count=job.skip_count + count)
-    return replace(job, miss_count=job.miss_count + count) if outcome is Outcome.MISSED else job
+        return changed(job, skip_count=job.skip_count + count)
+    return changed(job, miss_count=job.miss_count + count) if outcome is Outcome.MISSED else job
 
 
 def _count_run(job: JobRecord, run: RunRecord, ending: Ending) -> JobRecord:
     bad, ok = ending.outcome.bad, ending.outcome is Outcome.OK
-    return replace(
+    return changed(
         job,
         run_count=job.run_count + 1,
         error_count=job.error_count + bad,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal, TypeVar
 
 from rota.jobs.run import Outcome, RunState, TriggerKind
 
@@ -11,6 +12,27 @@ Source = Literal["daemon", "library"]
 
 LAPSED = "its worker died or hung: the lease ran out"
 """The error of abandoned runs."""
+
+
+Record = TypeVar("Record")
+
+
+def changed(record: Record, **changes: Any) -> Record:
+    """As `dataclasses.replace`, for our slotted records of thirty fields several times as fast: a store in memory does
+    little else."""
+    kind = type(record)
+    copy = object.__new__(kind)
+    for get, put in _members(kind):  # type: ignore[arg-type]
+        put(copy, get(record))
+    for name, value in changes.items():
+        object.__setattr__(copy, name, value)
+    return copy
+
+
+@cache
+def _members(kind: type) -> tuple[tuple[Any, Any], ...]:
+    slots = [getattr(kind, name) for name in kind.__slots__]  # type: ignore[attr-defined]
+    return tuple((slot.__get__, slot.__set__) for slot in slots)
 
 
 @dataclass(frozen=True, slots=True)

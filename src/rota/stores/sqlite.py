@@ -13,6 +13,7 @@ from rota.stores.sqlite_signs import SqliteSigns
 
 if TYPE_CHECKING:
     import os
+    from contextlib import AbstractContextManager
 
     from rota.stores.base import Store
 
@@ -32,6 +33,10 @@ class SqliteStore(SqliteJobs, SqliteRuns, SqliteBudgets, SqliteSigns):
         self._asked = 0
         self._db = Database(self.path)
         self._budgets = Database(self.path)
+
+    def batch(self) -> AbstractContextManager[None]:
+        """See `Store.batch`."""
+        return self._db.batch()
 
     def changes(self) -> int:
         """See `Store.changes`."""

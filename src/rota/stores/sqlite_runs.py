@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from rota.jobs.run import Outcome, RunState
-from rota.stores.records import LAPSED, Claimed, Ending, Refused, RunRecord
+from rota.stores.records import LAPSED, Claim, Claimed, Ending, Refused, RunRecord
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from rota.jobs.run import TriggerKind
     from rota.stores.connection import Database
-    from rota.stores.records import Claim
 
 _COLUMNS = ", ".join(f'"{field.name}"' for field in fields(RunRecord))
 _LIVE = (
@@ -24,22 +23,34 @@ _LIVE = (
 )
 _COUNTED = {Outcome.SKIPPED: "skip_count", Outcome.MISSED: "miss_count"}
 
+_CLAIM_FIELDS = tuple(field.name for field in fields(Claim) if field.name != "worker")
+_ENDING_FIELDS = tuple(field.name for field in fields(Ending))
 _DECIDED = "SELECT coalesce(claimed, finished, 0) FROM runs WHERE app = ? AND job = ? AND due = ?"
 _HELD = "SELECT paused OR not_before > ?, pruned_due >= ? FROM jobs WHERE app = ? AND name = ?"
-_FENCE = (
-    "UPDATE jobs SET fence = fence + 1, last_due = coalesce(:due, last_due), next_due = coalesce(:next_due, next_due),"
-    " expected_by = coalesce(:expected_by, expected_by),"
-    " last_started = CASE WHEN :state = 'running' THEN :now ELSE last_started END"
-    " WHERE app = :app AND name = :job RETURNING fence"
+_FROM_JOB = (
+    " FROM (SELECT 1) LEFT JOIN jobs j ON j.app = :app AND j.name = :job"
+    " WHERE (:room IS NULL OR (SELECT count(*) FROM runs WHERE app = :app AND job = :job"
+    " AND state IN ('claimed', 'waiting', 'running') AND (lease_until IS NULL OR lease_until > :now)) < :room)"
 )
-_INSERT = (
+_NEXT_FENCE = "CASE WHEN j.name IS NULL THEN 0 ELSE j.fence + 1 END"
+# One statement decides: of any number of workers exactly one gets a row back.
+_TAKE = (
     'INSERT INTO runs(app, job, due, "trigger", state, attempt, parent, claimed, claimed_by, host, pid, instance, fence,'
-    " lease_until, started, note) VALUES (:app, :job, :due, :trigger, :state, :attempt, :parent, :now, :worker, :host, :pid,"
-    " :instance, :fence, :lease_until, CASE WHEN :state = 'running' THEN :now END, :note)"
+    " lease_until, started, note) SELECT :app, :job, :due, :trigger, :state, :attempt, :parent, :now, :worker, :host,"
+    f" :pid, :instance, {_NEXT_FENCE}, :lease_until, CASE WHEN :state = 'running' THEN :now END, :note{_FROM_JOB}"
+    " AND (:due IS NULL OR j.name IS NULL OR NOT (j.paused OR j.not_before > :now OR j.pruned_due >= :due))"
+    " ON CONFLICT(app, job, due) WHERE due IS NOT NULL DO NOTHING RETURNING id, fence"
 )
 _TAKE_REQUEST = (
     "UPDATE runs SET state = :state, claimed = :now, claimed_by = :worker, host = :host, pid = :pid, instance = :instance,"
-    " fence = :fence, lease_until = :lease_until, started = CASE WHEN :state = 'running' THEN :now END WHERE id = :run"
+    f" fence = (SELECT {_NEXT_FENCE} FROM (SELECT 1) LEFT JOIN jobs j ON j.app = :app AND j.name = :job),"
+    " lease_until = :lease_until, started = CASE WHEN :state = 'running' THEN :now END"
+    f" WHERE id = :run AND state = 'requested' AND EXISTS(SELECT 1{_FROM_JOB}) RETURNING id, fence"
+)
+_NOTE_CLAIM = (
+    "UPDATE jobs SET fence = :fence, last_due = coalesce(:due, last_due), next_due = coalesce(:next_due, next_due),"
+    " expected_by = coalesce(:expected_by, expected_by),"
+    " last_started = CASE WHEN :state = 'running' THEN :now ELSE last_started END WHERE app = :app AND name = :job"
 )
 _FINISH_RUN = (
     "UPDATE runs SET state = 'finished', outcome = :outcome, finished = :finished, error = :error, exit_code = :exit_code,"
@@ -83,8 +94,8 @@ class SqliteRuns:
         if claim.due is not None and (decided := self._decided(claim)) is not None:
             return Refused("taken", decided)  # the usual loser among many workers never touches the write lock
         with self._db.write() as connection:
-            refused = _refusal(connection, claim)
-            return refused if refused is not None else _claim(connection, claim)
+            claimed = _take_request(connection, claim) if claim.run is not None else _take(connection, claim)
+            return claimed or _refusal(connection, claim)
 
     def note_unrun(
         self, app: str, job: str, due: float, outcome: Outcome, now: float, note: str = "", count: int = 1
@@ -267,47 +278,40 @@ class SqliteRuns:
         return float(rows[0][0]) if rows else None
 
 
-def _refusal(connection: sqlite3.Connection, claim: Claim) -> Refused | None:
+def _take(connection: sqlite3.Connection, claim: Claim) -> Claimed | None:
+    return _claim(connection, _TAKE, claim)
+
+
+def _take_request(connection: sqlite3.Connection, claim: Claim) -> Claimed | None:
+    return _claim(connection, _TAKE_REQUEST, claim)
+
+
+def _claim(connection: sqlite3.Connection, sql: str, claim: Claim) -> Claimed | None:
+    values: dict[str, Any] = {name: getattr(claim, name) for name in _CLAIM_FIELDS}
+    worker = claim.worker
+    values |= {"worker": worker.id, "host": worker.host, "pid": worker.pid}
+    rows = connection.execute(sql, values).fetchall()
+    if not rows:
+        return None
+    run, fence = rows[0]
+    values["fence"] = fence
+    connection.execute(_NOTE_CLAIM, values)
+    return Claimed(run, fence)
+
+
+def _refusal(connection: sqlite3.Connection, claim: Claim) -> Refused:
+    """Why a claim got no row, in the same transaction."""
     if claim.run is not None:
         row = connection.execute("SELECT state FROM runs WHERE id = ?", (claim.run,)).fetchone()
-        if row is None or row[0] != "requested":
-            return Refused("taken")
-    elif claim.due is not None:
+        return Refused("busy" if row is not None and row[0] == RunState.REQUESTED else "taken")
+    if claim.due is not None:
         row = connection.execute(_DECIDED, (claim.app, claim.job, claim.due)).fetchone()
         if row is not None:
             return Refused("taken", row[0])
         row = connection.execute(_HELD, (claim.now, claim.due, claim.app, claim.job)).fetchone()
         if row is not None and (row[0] or row[1]):
             return Refused("taken" if row[1] else "held")
-    if claim.room is not None:
-        busy = connection.execute(
-            f"SELECT count(*) FROM runs WHERE {_LIVE}", (claim.app, claim.job, claim.now)
-        ).fetchone()[0]
-        if busy >= claim.room:
-            return Refused("busy")
-    return None
-
-
-def _claim(connection: sqlite3.Connection, claim: Claim) -> Claimed:
-    values: dict[str, Any] = {
-        name: getattr(claim, name)
-        for name in ("app", "job", "due", "trigger", "state", "attempt", "parent", "now", "lease_until", "note", "run")
-    }
-    values |= {
-        "worker": claim.worker.id,
-        "host": claim.worker.host,
-        "pid": claim.worker.pid,
-        "instance": claim.instance,
-    }
-    values |= {"next_due": claim.next_due, "expected_by": claim.expected_by}
-    rows = connection.execute(_FENCE, values).fetchall()
-    values["fence"] = rows[0][0] if rows else 0
-    if claim.run is not None:
-        connection.execute(_TAKE_REQUEST, values)
-        return Claimed(claim.run, values["fence"])
-    run = connection.execute(_INSERT, values).lastrowid
-    assert run is not None, "an INSERT that succeeds has a row id"
-    return Claimed(run, values["fence"])
+    return Refused("busy")
 
 
 def _running_beside(connection: sqlite3.Connection, run: int, now: float) -> int:
@@ -321,7 +325,7 @@ def _running_beside(connection: sqlite3.Connection, run: int, now: float) -> int
 
 
 def _finish(connection: sqlite3.Connection, run: int, fence: int, ending: Ending) -> bool:
-    values: dict[str, Any] = {field.name: getattr(ending, field.name) for field in fields(ending)}
+    values: dict[str, Any] = {name: getattr(ending, name) for name in _ENDING_FIELDS}
     values |= {"run": run, "fence": fence, "bad": ending.outcome.bad}
     rows = connection.execute(_FINISH_RUN, values).fetchall()
     if not rows:
