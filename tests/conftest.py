@@ -10,7 +10,17 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-FACTS = ("needs root", "this kernel", "this machine", "this user", "Linux only", "cgroup")
+FACTS = (
+    "needs root",
+    "only root",
+    "needs user namespaces",
+    "no cgroup",
+    "a small disk cannot be mounted",
+    "this kernel",
+    "this machine",
+    "this user",
+    "Linux only",
+)
 """How the reason of a skip begins when no installation could change it."""
 
 
