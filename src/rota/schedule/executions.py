@@ -12,6 +12,7 @@ from rota.jobs import retry
 from rota.jobs.overlap import room
 from rota.jobs.run import Outcome, RunState
 from rota.jobs.run import Run as PureRun
+from rota.schedule.reporter import LocalReporter
 from rota.schedule.run import Run
 from rota.timing.duration import format_duration
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rota.schedule.job import Job
     from rota.schedule.ledger import Ledger
     from rota.schedule.logs import EventLog
+    from rota.schedule.terminal import Bar
     from rota.schedule.timers import Timers
 
 _NO_HOLD = (0.0, "")
@@ -51,6 +53,7 @@ class Executions:
         """What waits for the ledger to be written."""
         self._fresh: list[Execution] = []
         """Claimed, but perhaps not yet written."""
+        self._bar: Bar | None = None
         self._unreported: dict[int, tuple[Execution, int, int | None, int]] = {}
 
     def of(self, job: Job) -> list[Execution]:
@@ -66,6 +69,10 @@ class Executions:
         execution.give_up_at = execution.due + grace if grace and execution.due is not None else None
         execution.gate = gate = object()
         self._later.append(lambda: self._proceed(execution, gate))
+
+    def show_progress(self, bar: Bar) -> None:
+        """Draw the progress of runs too."""
+        self._bar = bar
 
     def settled(self) -> Iterator[Callable[[], object]]:
         """The ledger has it: what is to be done now, as to start what was launched. None of it may happen in a batch."""
@@ -149,6 +156,8 @@ class Executions:
             if not execution.over:
                 now = self._clock.now()
                 self._ledger.store.progress(execution.id, execution.fence, done, total, now, resumed_from)
+                if self._bar is not None and execution.run is not None:
+                    self._bar.show(execution.id, execution.job.name, execution.run.pace)
 
     # -- towards the start
 
@@ -219,7 +228,7 @@ class Executions:
             attempt=execution.attempt,
             trigger=execution.trigger,
             fence=execution.fence,
-            reporter=_Reporter(self, execution),
+            reporter=LocalReporter(self.report, self._ledger, self._clock, execution),
             timeout=job.spec.timeout,
         )
         execution.run = run
@@ -324,6 +333,8 @@ class Executions:
     def _drop(self, execution: Execution, outcome: Outcome) -> None:
         execution.over = True
         self._silence(execution)
+        if self._bar is not None:
+            self._bar.clear(execution.id)
         if execution.turn is not None:
             self._later.append(execution.turn.leave)
             execution.turn = None
@@ -360,23 +371,6 @@ class Executions:
         note = f"the stuck function returned at last, {'with ' + result.error if result.error else 'without an error'}"
         self._log.job(logging.WARNING, "returned", execution.job.name, f"run {execution.id}: {note}")
         self._ledger.store.amend(execution.id, note)
-
-
-class _Reporter:
-    """`Reporter` for runs in this process."""
-
-    def __init__(self, executions: Executions, execution: Execution) -> None:
-        self._executions, self._execution = executions, execution
-
-    def progress(self, done: int, total: int | None, resumed_from: int) -> None:
-        self._executions.report(self._execution, done, total, resumed_from)
-
-    def resume_point(self) -> int:
-        ledger, execution = self._executions._ledger, self._execution
-        return ledger.store.resume_point(ledger.app, execution.job.name, execution.id)
-
-    def monotonic(self) -> float:
-        return self._executions._clock.monotonic()
 
 
 def _meaning(execution: Execution, result: Result) -> tuple[Outcome, str]:

@@ -8,7 +8,9 @@ from functools import cache
 
 from rota.errors import RotaError
 from rota.schedule import surroundings
+from rota.schedule.progress import Progress
 from rota.schedule.run import Run
+from rota.schedule.terminal import Bar, is_terminal
 from rota.stores.opening import open_store
 
 
@@ -28,7 +30,7 @@ def this_run() -> Run:
             return _daemons(int(run))
         except RotaError as error:
             print(f"rota: progress will not be seen: {error.message}", file=sys.stderr)
-    return Run(id=0, job=name, due=None, attempt=1, trigger="manual", fence=0, reporter=_Nobody())
+    return Run(id=0, job=name, due=None, attempt=1, trigger="manual", fence=0, reporter=_Nobody(name))
 
 
 def _daemons(id: int) -> Run:
@@ -48,10 +50,17 @@ def _daemons(id: int) -> Run:
 
 
 class _Nobody:
-    """`Reporter` without records."""
+    """`Reporter` without records; on a terminal, a bar."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._began = name, self.monotonic()
+        self._bar = Bar(surroundings.clock()) if is_terminal() else None
 
     def progress(self, done: int, total: int | None, resumed_from: int) -> None:
-        pass
+        if self._bar is not None:
+            self._bar.show(0, self._name, Progress(done, total, resumed_from, self.monotonic() - self._began))
+            if done == total:
+                print(file=sys.stderr)  # the bar stays, and what follows begins below
 
     def resume_point(self) -> int:
         return 0
@@ -64,10 +73,12 @@ class _InLedger(_Nobody):
     """`Reporter` that writes to the daemon's ledger."""
 
     def __init__(self, id: int, fence: int, app: str, job: str) -> None:
+        super().__init__(job)
         self._store = open_store(f"sqlite:///{os.environ['ROTA_DB']}")
         self._id, self._fence, self._app, self._job = id, fence, app, job
 
     def progress(self, done: int, total: int | None, resumed_from: int) -> None:
+        super().progress(done, total, resumed_from)
         self._store.progress(self._id, self._fence, done, total, surroundings.clock().now(), resumed_from)
 
     def resume_point(self) -> int:

@@ -114,9 +114,9 @@ class HumanFormatter(logging.Formatter):
         return f"{line}\n{traceback.rstrip()}" if traceback else line
 
 
-def configure(kind: str) -> logging.Handler:
+def configure(kind: str, handler: logging.Handler | None = None) -> logging.Handler:
     """Send the scheduler's lines to stderr, "human" or "json". Returns the handler, for `logger.removeHandler`."""
-    handler = logging.StreamHandler()
+    handler = handler or logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if kind == "json" else HumanFormatter())
     logger.addHandler(handler)
     logger.setLevel(min(logger.level or logging.INFO, logging.INFO))

@@ -21,6 +21,7 @@ from rota.schedule.health.routes import Health
 from rota.schedule.health.wsgi import HealthWsgi
 from rota.schedule.loopwatch import LoopWatch
 from rota.schedule.registry import Registry
+from rota.schedule.terminal import Bar, BarHandler, is_terminal
 from rota.schedule.workers import this_worker
 from rota.stores.opening import open_store
 from rota.timing.duration import parse_duration
@@ -47,7 +48,8 @@ class Scheduler(Registry):
         tz: zone of cron jobs that name none; default: the host's.
         lease: after this long without a sign of life a worker's runs count as abandoned; it shows one at half of it.
         shutdown_timeout: how long `stop` lets runs end by themselves.
-        log: "human" or "json" prints the scheduler's lines to stderr; None leaves them to the logger `rota.schedule`.
+        log: "human" or "json" prints the scheduler's lines to stderr ("human" on a terminal with a progress bar); None leaves
+            them to the logger `rota.schedule`.
         blocked_after: a job that keeps the event loop busy this long is named in the log.
         clock: for tests.
     """
@@ -213,14 +215,9 @@ class Scheduler(Registry):
 
     def run_forever(self) -> None:
         """Run as a program until SIGINT or SIGTERM. A second signal ends the runs at once."""
-        handler = None
         if self._log_kind is None and not logs.logger.hasHandlers():
-            handler = logs.configure("human")
-        try:
-            asyncio.run(self._until_told())
-        finally:
-            if handler is not None:
-                logs.logger.removeHandler(handler)
+            self._log_kind = "human"
+        asyncio.run(self._until_told())
 
     def lifespan(self, app: Any = None) -> AbstractAsyncContextManager[None]:
         """For Starlette and FastAPI: `FastAPI(lifespan=rota.lifespan)`."""
@@ -297,11 +294,14 @@ class Scheduler(Registry):
     def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
         if self.running:
             raise RotaError(f"scheduler {self.name} runs already", "stop it first, or use a second Scheduler")
+        bar = Bar(self.clock) if is_terminal() and self._log_kind == "human" else None
         if self._log_kind is not None and self._handler is None:
-            self._handler = logs.configure(self._log_kind)
+            self._handler = logs.configure(self._log_kind, None if bar is None else BarHandler(bar))
         self._runners = Runners(loop, self.store.url, self._hooks)
         self._clockwork = clockwork = Clockwork()
         self._engine = engine = self.make_engine(self._runners.of, clockwork.wake)
+        if bar is not None:
+            engine.executions.show_progress(bar)
         self._pid = os.getpid()
         runners = self._runners
         engine.post(LoopWatch(engine, lambda: runners.loop_runner, self._blocked_after).start)

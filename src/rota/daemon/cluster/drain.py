@@ -18,6 +18,7 @@ from rota.process.state import process_of
 if TYPE_CHECKING:
     from rota.daemon.cluster.members import Member
     from rota.daemon.entry import Entry
+    from rota.daemon.tree import Tree
     from rota.daemon.world import World
 
 log = logging.getLogger("rota.cluster")
@@ -56,12 +57,14 @@ async def drained(world: World, entry: Entry) -> None:
     if not _stop_accepting(entry, member):
         return  # its own way of ending is all there is
     began = world.loop.time()
-    while process_of(entry.instance.actual) is not None and entry.tree is not None:
+    while True:
         await asyncio.sleep(EVERY)
+        if process_of(entry.instance.actual) is None or entry.tree is None:
+            return  # it ended meanwhile
         passed = world.loop.time() - began
         if member.node is not None and member.node.drained:
             return
-        if member.node is None and await _count(entry, ports) == 0:
+        if member.node is None and await _count(entry.name, entry.tree, ports) == 0:
             return
         if passed >= DRAIN_TIMEOUT or (passed >= SOFT_DRAIN and _ends_gracefully(entry, member, process.pid)):
             return
@@ -87,11 +90,10 @@ def _ends_gracefully(entry: Entry, member: Member, pid: int) -> bool:
     return catches(pid, signal.SIGTERM)
 
 
-async def _count(entry: Entry, ports: list[tuple[int, int]]) -> int:
-    assert entry.tree is not None
-    pids = [one.pid for one in entry.tree.members()]
+async def _count(name: str, tree: Tree, ports: list[tuple[int, int]]) -> int:
+    pids = [one.pid for one in tree.members()]
     try:
         return await asyncio.to_thread(connections, pids, ports)
     except OSError as error:
-        log.warning("%s: the kernel does not tell its connections (%s)", entry.name, error.strerror)
+        log.warning("%s: the kernel does not tell its connections (%s)", name, error.strerror)
         return -1
