@@ -16,7 +16,7 @@ import msgspec
 
 from rota.client.autostart import connect, running
 from rota.client.connection import Connection
-from rota.daemon.proc_stat import read_stat
+from rota.daemon.procs.proc_stat import read_stat
 from rota.errors import RotaError
 from rota.home import Home
 from rota.process.environ import MARKER

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec.structs import replace
 
-from rota.daemon.crontab import Crontab
 from rota.daemon.entry import Entry
-from rota.daemon.runbook import RunBook
+from rota.daemon.jobs.crontab import Crontab
+from rota.daemon.jobs.runbook import RunBook
 from rota.errors import StoreUnavailable
 from rota.jobs.run import Outcome
 from rota.jobs.spec import JobSpec

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.daemon import identity
-from rota.daemon.identity import (
+from rota.daemon.procs import identity
+from rota.daemon.procs.identity import (
     apply_limits,
     boot_id,
     ended,
@@ -28,7 +28,7 @@ from rota.daemon.identity import (
     send,
     start_ticks,
 )
-from rota.daemon.proc_stat import Stat, parse_stat, read_stat
+from rota.daemon.procs.proc_stat import Stat, parse_stat, read_stat
 from rota.errors import NotPermitted, SpecError
 from rota.process.state import Exit, Process
 from tests.eventually import eventually
@@ -212,7 +212,7 @@ def test_a_signal_across_users_is_refused_in_words(spawn: Spawn) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to have another user's process")
     program = (
-        "import os, sys; from rota.daemon.identity import send; from rota.errors import NotPermitted\n"
+        "import os, sys; from rota.daemon.procs.identity import send; from rota.errors import NotPermitted\n"
         "pidfd = os.pidfd_open(os.getppid()); os.setuid(65534)\n"
         "try: send(pidfd, 0)\n"
         "except NotPermitted: sys.exit(7)"

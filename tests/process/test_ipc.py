@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.daemon import ipc
-from rota.daemon.ipc import Channel
-from rota.daemon.node_messages import (
+from rota.daemon.talk import ipc
+from rota.daemon.talk.ipc import Channel
+from rota.daemon.talk.node_messages import (
     ActionOffered,
     ActionReply,
     BusEvent,
@@ -42,7 +42,7 @@ from tests.process.conftest import child, open_descriptors
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rota.daemon.node_messages import NodeEvent
+    from rota.daemon.talk.node_messages import NodeEvent
     from tests.process.conftest import Spawn
 
 NODE = shutil.which("node")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.daemon.notify import Notice, NotifySocket, Watchdog, parse_notice
+from rota.daemon.talk.notify import Notice, NotifySocket, Watchdog, parse_notice
 from rota.errors import RotaError
 from tests.process.conftest import open_descriptors
 from tests.process.manual_clock import ManualClock

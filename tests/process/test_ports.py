@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.daemon.ports import Holder, Listener, diagnose, holder_of, listeners, listening_ports, parse_table
+from rota.daemon.procs.ports import Holder, Listener, diagnose, holder_of, listeners, listening_ports, parse_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

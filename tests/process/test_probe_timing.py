@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rota.clock import SystemClock
-from rota.daemon.descent import Reapers
-from rota.daemon.probe_command import CommandTarget, Surroundings
-from rota.daemon.probe_targets import HttpTarget, LogTarget, TcpTarget
-from rota.daemon.probes import LivenessProbe, ReadinessProbe, target_of
+from rota.daemon.procs.descent import Reapers
+from rota.daemon.talk.probe_command import CommandTarget, Surroundings
+from rota.daemon.talk.probe_targets import HttpTarget, LogTarget, TcpTarget
+from rota.daemon.talk.probes import LivenessProbe, ReadinessProbe, target_of
 from rota.process.spec import ProbeSpec
 from tests.process.manual_clock import ManualClock
 from tests.process.probe_bed import Script, Verdicts, free_port, run

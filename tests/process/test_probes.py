@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rota.clock import SystemClock
-from rota.daemon.descent import Reapers
-from rota.daemon.identity import is_zombie, start_ticks
-from rota.daemon.probe_command import CommandTarget, Surroundings
-from rota.daemon.probe_targets import HttpTarget, LogTarget, TcpTarget
-from rota.daemon.probes import ReadinessProbe, answer, target_of
+from rota.daemon.procs.descent import Reapers
+from rota.daemon.procs.identity import is_zombie, start_ticks
+from rota.daemon.talk.probe_command import CommandTarget, Surroundings
+from rota.daemon.talk.probe_targets import HttpTarget, LogTarget, TcpTarget
+from rota.daemon.talk.probes import ReadinessProbe, answer, target_of
 from rota.errors import SpecError
 from rota.process.spec import ProbeSpec
 from tests.process.conftest import child

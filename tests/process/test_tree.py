@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import pytest
 
-from rota.daemon import descent
-from rota.daemon import tree as tree_module
-from rota.daemon.cgroup import Cgroup, CgroupRoot, own_cgroup, probe
-from rota.daemon.descent import Reapers, ancestors, children_of, every_process, has_entry
-from rota.daemon.identity import boot_id, is_zombie, pidfd_inode, start_ticks
-from rota.daemon.tree import Tree
+from rota.daemon.procs import descent
+from rota.daemon.procs import tree as tree_module
+from rota.daemon.procs.cgroup import Cgroup, CgroupRoot, own_cgroup, probe
+from rota.daemon.procs.descent import Reapers, ancestors, children_of, every_process, has_entry
+from rota.daemon.procs.identity import boot_id, is_zombie, pidfd_inode, start_ticks
+from rota.daemon.procs.tree import Tree
 from rota.process.state import Process
 from tests.eventually import eventually
 from tests.process.conftest import child
@@ -345,8 +345,8 @@ def test_whom_we_may_not_signal_is_named(start: Start) -> None:
         pytest.skip("needs root, to become somebody who may not")
     family = start("sleep", "60")
     code = (
-        "import os, sys, msgspec; from rota.daemon.tree import Tree; from rota.daemon.descent import Reapers\n"
-        "from rota.process.state import Process; from rota.daemon.identity import boot_id\n"
+        "import os, sys, msgspec; from rota.daemon.procs.tree import Tree; from rota.daemon.procs.descent import Reapers\n"
+        "from rota.process.state import Process; from rota.daemon.procs.identity import boot_id\n"
         "root = msgspec.json.decode(sys.argv[1], type=Process); boot_id(); os.setuid(65534)\n"
         "tree = Tree(root, b'X=1', Reapers(None))\n"
         "print([m.pid for m in tree.signal(15)], [m.pid for m in tree.kill()])"
@@ -358,9 +358,9 @@ def test_whom_we_may_not_signal_is_named(start: Start) -> None:
 
 DAEMON = """
 import asyncio, os, subprocess, sys
-from rota.daemon.descent import Reapers
-from rota.daemon.identity import open_process
-from rota.daemon.tree import Tree
+from rota.daemon.procs.descent import Reapers
+from rota.daemon.procs.identity import open_process
+from rota.daemon.procs.tree import Tree
 argv = sys.argv[1:]
 main = subprocess.Popen(argv, start_new_session=True, env={"ROTA_INSTANCE": "t:1:1"}, stdout=subprocess.PIPE)
 pidfd, root = open_process(main.pid)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rota.daemon.descent import Reapers
-from rota.daemon.identity import boot_id, pidfd_inode, start_ticks
-from rota.daemon.usage import LOOK_EVERY, Sampler
+from rota.daemon.procs.descent import Reapers
+from rota.daemon.procs.identity import boot_id, pidfd_inode, start_ticks
+from rota.daemon.procs.usage import LOOK_EVERY, Sampler
 from rota.process.state import Process
 from tests.eventually import eventually
 from tests.process.conftest import child, children_of_ours, open_descriptors

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.daemon.watch import Trigger, Watcher
-from rota.daemon.watch_ignore import Ignore, glob_pattern
-from rota.daemon.watch_scope import Scope
+from rota.daemon.watch.ignore import Ignore, glob_pattern
+from rota.daemon.watch.scope import Scope
+from rota.daemon.watch.watcher import Trigger, Watcher
 from rota.process.spec import WatchSpec
 
 if TYPE_CHECKING:
@@ -435,7 +435,7 @@ def test_nothing_is_told_after_unwatch_and_watching_can_begin_anew(tmp_path: Pat
 
 LIMITED = """
 import asyncio, sys
-from rota.daemon.watch import Watcher
+from rota.daemon.watch.watcher import Watcher
 from rota.process.spec import WatchSpec
 
 async def main():

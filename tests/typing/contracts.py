@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rota.clock import Clock, SystemClock
     from rota.daemon.keeperlink import KeeperLink
     from rota.daemon.perform import Effects
-    from rota.daemon.spawn import Deposit
+    from rota.daemon.procs.spawn import Deposit
     from rota.daemon.supervisor import Performer
     from rota.stores.base import Store
     from rota.stores.memory import MemoryStore

@@ -30,7 +30,7 @@ CLOCK_READERS = {
     "clock.py": "the clock",
     "cli/": "a command lives in a person's present and is gone before another clock could be wanted",
     "client/autostart.py": "the same: waits for a daemon's socket, outside any loop",
-    "daemon/spawn.py": "stamps a process at the instant of its spawn",
+    "daemon/procs/spawn.py": "stamps a process at the instant of its spawn",
     "daemon/cluster/drain.py": "looks at the kernel's connections, which tell nobody when they end",
     "daemon/cluster/prove.py": "paces the questions of a proof, which lasts as long as the reload it watches",
     "daemon/verbs/progress.py": "how long a person has been waiting",

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rota.daemon import exits, identity, spawn
-from rota.daemon.descent import environment_of, every_process
+from rota.daemon import exits
+from rota.daemon.procs import identity, spawn
+from rota.daemon.procs.descent import environment_of, every_process
 from rota.daemon.streams import reopen_fifo, silence
 from rota.process import environ, events
 from rota.process.spec import is_gated

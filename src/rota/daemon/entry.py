@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from rota.daemon.ipc import Channel
-    from rota.daemon.spawn import Child
+    from rota.daemon.procs.spawn import Child
+    from rota.daemon.procs.tree import Tree
     from rota.daemon.streams import Heard, Outputs
-    from rota.daemon.tree import Tree
+    from rota.daemon.talk.ipc import Channel
     from rota.process.record import Metric
     from rota.process.spec import AppSpec
     from rota.process.state import Instance

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rota.daemon import identity
+from rota.daemon.procs import identity
 from rota.process.events import Exited
 from rota.process.state import Exit
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rota.clock import Clock
     from rota.daemon.keeperlink import KeeperLink
-    from rota.daemon.spawn import Child
+    from rota.daemon.procs.spawn import Child
     from rota.daemon.supervisor import Supervisor
 
 ASK_AGAIN = 0.01

@@ -7,10 +7,10 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rota.daemon import node_messages as node
 from rota.daemon.entry import Told
-from rota.daemon.ipc import Channel
-from rota.daemon.notify import Notice, NotifySocket, Watchdog
+from rota.daemon.talk import node_messages as node
+from rota.daemon.talk.ipc import Channel
+from rota.daemon.talk.notify import Notice, NotifySocket, Watchdog
 from rota.process import environ
 from rota.process.events import BecameReady, Unhealthy
 from rota.wire.messages import ProcessEvent
@@ -18,8 +18,8 @@ from rota.wire.messages import ProcessEvent
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
     from rota.daemon.probing import Probing
-    from rota.daemon.spawn import Child
-    from rota.daemon.usage import Sampler
+    from rota.daemon.procs.spawn import Child
+    from rota.daemon.procs.usage import Sampler
     from rota.daemon.world import World
 
 log = logging.getLogger("rota.gates")

@@ -11,32 +11,32 @@ import socket
 import sys
 
 from rota.clock import SystemClock
-from rota.daemon import spawn
 from rota.daemon.adopt import Adoption
-from rota.daemon.budgets import Budgets
 from rota.daemon.bus import Bus
 from rota.daemon.cluster.autoscale import autoscale
 from rota.daemon.cluster.members import Cluster
 from rota.daemon.cluster.rollout import Rollouts
-from rota.daemon.crontab import Crontab
-from rota.daemon.descent import Reapers
 from rota.daemon.exits import ExitWatch
 from rota.daemon.gates import NOTIFY_KEY, Gates
+from rota.daemon.jobs.budgets import Budgets
+from rota.daemon.jobs.crontab import Crontab
+from rota.daemon.jobs.pulse import Pulse
+from rota.daemon.jobs.runbook import RunBook
 from rota.daemon.keeperlink import Inheritance, KeeperLink
 from rota.daemon.lifecycle import left_wanted, start_in_order, stop_all
 from rota.daemon.logfile import OwnLog
 from rota.daemon.meters import Meters
 from rota.daemon.perform import Effects
 from rota.daemon.probing import Probing
-from rota.daemon.pulse import Pulse
+from rota.daemon.procs import spawn
+from rota.daemon.procs.descent import Reapers
+from rota.daemon.procs.usage import Sampler
 from rota.daemon.recovery import open_ledger
-from rota.daemon.runbook import RunBook
 from rota.daemon.server import Server
 from rota.daemon.settings import Settings
 from rota.daemon.streams import Streams
 from rota.daemon.succession import become_keeper, read_state, reexecute
 from rota.daemon.supervisor import Supervisor
-from rota.daemon.usage import Sampler
 from rota.daemon.verbs.table import HANDLERS
 from rota.daemon.watching import Watching
 from rota.daemon.world import World

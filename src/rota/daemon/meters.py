@@ -9,7 +9,7 @@ from rota.process.record import Usage
 
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
-    from rota.daemon.usage import Sampler
+    from rota.daemon.procs.usage import Sampler
     from rota.daemon.world import World
 
 EVERY = 1.0

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rota.daemon import identity, node_messages, spawn
 from rota.daemon.picture import record_of
-from rota.daemon.tree import Tree
+from rota.daemon.procs import identity, spawn
+from rota.daemon.procs.tree import Tree
+from rota.daemon.talk import node_messages
 from rota.errors import NotPermitted, RotaError, SpawnFailed
 from rota.process import environ, events
 from rota.process.effects import Announce, ArmTimer, AskToStop, CancelTimer, Effect, Forget, Kill, Spawn, Sweep
@@ -25,11 +26,11 @@ from rota.wire.messages import ProcessEvent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rota.daemon.descent import Reapers
     from rota.daemon.entry import Entry
     from rota.daemon.exits import ExitWatch
     from rota.daemon.gates import Gates
-    from rota.daemon.spawn import Child
+    from rota.daemon.procs.descent import Reapers
+    from rota.daemon.procs.spawn import Child
     from rota.daemon.streams import Outputs
     from rota.daemon.world import World
     from rota.process.events import TimerName

@@ -10,18 +10,18 @@ from msgspec.structs import replace
 from rota.daemon.cluster.listeners import source_of
 from rota.daemon.cluster.members import in_cluster
 from rota.daemon.picture import record_of
-from rota.daemon.probe_command import Surroundings
-from rota.daemon.probe_targets import HttpTarget, LogTarget, TcpTarget
-from rota.daemon.probes import LivenessProbe, ReadinessProbe, target_of
-from rota.daemon.spawn import owner_of
+from rota.daemon.procs.spawn import owner_of
+from rota.daemon.talk.probe_command import Surroundings
+from rota.daemon.talk.probe_targets import HttpTarget, LogTarget, TcpTarget
+from rota.daemon.talk.probes import LivenessProbe, ReadinessProbe, target_of
 from rota.process import environ
 from rota.process.events import BecameReady, Unhealthy
 from rota.process.state import Ready
 
 if TYPE_CHECKING:
-    from rota.daemon.descent import Reapers
     from rota.daemon.entry import Entry
-    from rota.daemon.probe_targets import Target
+    from rota.daemon.procs.descent import Reapers
+    from rota.daemon.talk.probe_targets import Target
     from rota.daemon.world import World
     from rota.process.effects import Announce
     from rota.process.spec import ProbeSpec

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rota.daemon import spawn
 from rota.daemon.gates import NOTIFY_KEY
+from rota.daemon.procs import spawn
 from rota.keeper.launch import daemon_argv, keeper_argv
 from rota.keeper.protocol import LOCK_FD, STATE_FD
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rota.daemon.watch import Trigger, Watcher
+from rota.daemon.watch.watcher import Trigger, Watcher
 from rota.process.paths import NOWHERE, log_paths
 from rota.process.spec import WatchSpec
 

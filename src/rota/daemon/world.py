@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rota.clock import Clock
-    from rota.daemon.budgets import Budgets
     from rota.daemon.bus import Bus
     from rota.daemon.cluster.members import Cluster
     from rota.daemon.cluster.rollout import Rollouts
     from rota.daemon.entry import Entry
+    from rota.daemon.jobs.budgets import Budgets
+    from rota.daemon.jobs.runbook import RunBook
     from rota.daemon.keeperlink import KeeperLink
     from rota.daemon.ledger import Ledger
-    from rota.daemon.runbook import RunBook
     from rota.daemon.settings import Settings
     from rota.daemon.streams import Streams
     from rota.daemon.supervisor import Supervisor

@@ -18,7 +18,7 @@ from rota.process.state import process_of
 if TYPE_CHECKING:
     from rota.daemon.cluster.members import Member
     from rota.daemon.entry import Entry
-    from rota.daemon.tree import Tree
+    from rota.daemon.procs.tree import Tree
     from rota.daemon.world import World
 
 log = logging.getLogger("rota.cluster")

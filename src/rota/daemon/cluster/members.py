@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from rota.daemon.entry import Entry
-    from rota.daemon.spawn import Child, Order
+    from rota.daemon.procs.spawn import Child, Order
     from rota.daemon.world import World
     from rota.process.effects import Announce
     from rota.process.spec import AppSpec

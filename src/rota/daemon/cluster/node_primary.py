@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from rota.daemon import node_messages
 from rota.daemon.cluster.listeners import Address
+from rota.daemon.talk import node_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -75,7 +75,7 @@ def last_lines(path: str, count: int = LAST_LINES) -> tuple[bytes, ...]:
 
 
 def _tree(entry: Entry) -> list[TreeProcess]:
-    from rota.daemon.proc_stat import read_stat
+    from rota.daemon.procs.proc_stat import read_stat
     from rota.render.describe import TreeProcess
 
     found: list[TreeProcess] = []
@@ -92,7 +92,7 @@ def _port(record: Record, troubled: bool) -> str:
     """Who holds the port that the app could not have, where its last words tell of one."""
     if not troubled:
         return ""
-    from rota.daemon.ports import diagnose, holder_of
+    from rota.daemon.procs.ports import diagnose, holder_of
 
     for path in (record.error_path, record.out_path):
         port = diagnose(b"\n".join(last_lines(path, 60)), fallback=record.spec.port)

@@ -8,14 +8,14 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from rota.daemon.runbook import APP
+from rota.daemon.jobs.runbook import APP
 from rota.errors import NotPermitted, TargetNotFound, UsageError
 from rota.jobs.run import Outcome
 from rota.render.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from rota.daemon.activity import Active
     from rota.daemon.answer import Answer
+    from rota.daemon.jobs.activity import Active
     from rota.daemon.server import Inbox
     from rota.daemon.world import World
     from rota.jobs.run import Ending

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota.daemon.guests import guest_jobs
+from rota.daemon.jobs.guests import guest_jobs
 from rota.daemon.picture import record_of, records
 from rota.daemon.verbs.target import look_up
 from rota.render.ids import ids_text, pids_text

@@ -8,9 +8,10 @@ import signal as signals
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rota.daemon import identity, node_messages
 from rota.daemon.perform import signal_number
-from rota.daemon.spawn import fifo_path
+from rota.daemon.procs import identity
+from rota.daemon.procs.spawn import fifo_path
+from rota.daemon.talk import node_messages
 from rota.daemon.verbs.target import find, look_up
 from rota.errors import RotaError, TargetNotFound, UsageError
 from rota.render.suggest import suggest

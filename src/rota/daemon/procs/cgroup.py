@@ -2,7 +2,7 @@
 
 Below the daemon's own cgroup lies one directory of rota's with one cgroup per generation of an instance. No controller is
 enabled: only membership, `cgroup.kill` and `populated` are used, which need none. Linux only; everything here is optional
-and `rota.daemon.tree` works without it.
+and `rota.daemon.procs.tree` works without it.
 """
 
 from __future__ import annotations

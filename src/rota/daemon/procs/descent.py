@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rota.daemon.proc_stat import read_stat
+from rota.daemon.procs.proc_stat import read_stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
-    from rota.daemon.proc_stat import Stat
+    from rota.daemon.procs.proc_stat import Stat
 
 INIT = 1
 _EXEC_TRIES = 200

@@ -16,17 +16,17 @@ import signal as signals
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rota.daemon.descent import children_now, children_of, every_process, has_entry, walk
-from rota.daemon.identity import boot_id, reopen, send, start_ticks
-from rota.daemon.proc_stat import read_stat
+from rota.daemon.procs.descent import children_now, children_of, every_process, has_entry, walk
+from rota.daemon.procs.identity import boot_id, reopen, send, start_ticks
+from rota.daemon.procs.proc_stat import read_stat
 from rota.errors import NotPermitted
 from rota.process.state import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rota.daemon.cgroup import Cgroup
-    from rota.daemon.descent import Member, Reapers
+    from rota.daemon.procs.cgroup import Cgroup
+    from rota.daemon.procs.descent import Member, Reapers
 
 _TO_GROUP = 1 << 2
 """PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9: to the group this process leads, even when the leader is gone."""

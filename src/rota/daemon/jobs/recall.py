@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from rota.daemon.activity import end_strays
+from rota.daemon.jobs.activity import end_strays
 from rota.errors import StoreUnavailable
 from rota.jobs.run import Ending as RunEnding
 from rota.jobs.run import Outcome, RunState
@@ -13,8 +13,8 @@ from rota.process.state import Down, Failed
 from rota.stores.records import Ending
 
 if TYPE_CHECKING:
-    from rota.daemon.activity import Active
-    from rota.daemon.runner import Runner
+    from rota.daemon.jobs.activity import Active
+    from rota.daemon.jobs.runner import Runner
     from rota.daemon.world import World
     from rota.stores.records import RunRecord
     from rota.stores.sqlite import SqliteStore

@@ -17,8 +17,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from rota.daemon import identity
-from rota.daemon.proc_stat import read_stat
+from rota.daemon.procs import identity
+from rota.daemon.procs.proc_stat import read_stat
 from rota.errors import NotPermitted, SpawnFailed
 from rota.process.state import Process
 

@@ -11,15 +11,15 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from rota.daemon.descent import children_of, environment_of
-from rota.daemon.identity import TICKS_PER_SECOND
-from rota.daemon.proc_stat import DEAD_STATES
+from rota.daemon.procs.descent import children_of, environment_of
+from rota.daemon.procs.identity import TICKS_PER_SECOND
+from rota.daemon.procs.proc_stat import DEAD_STATES
 from rota.process.record import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rota.daemon.descent import Reapers
+    from rota.daemon.procs.descent import Reapers
     from rota.process.state import Process
 
 INTERVAL = 1.0
@@ -219,7 +219,7 @@ class _Counted:
 
     def take(self) -> None:
         """Take the figures of the last reading."""
-        # rota.daemon.proc_stat in a hurry: field numbers of proc_pid_stat(5) minus 3, as the name is cut off.
+        # rota.daemon.procs.proc_stat in a hurry: field numbers of proc_pid_stat(5) minus 3, as the name is cut off.
         text = self._text
         fields = text[text.rindex(b")") + 2 :].split(None, 22)
         self._taken, self.ran = text, True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rota.daemon.watch_ignore import Ignore
+    from rota.daemon.watch.ignore import Ignore
 
 Key: TypeAlias = int | str
 """Whatever the caller tells its apps apart by."""

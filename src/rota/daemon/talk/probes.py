@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from rota.daemon.probe_command import CommandTarget, Surroundings
-from rota.daemon.probe_targets import HttpTarget, LogTarget, Target, TcpTarget
+from rota.daemon.talk.probe_command import CommandTarget, Surroundings
+from rota.daemon.talk.probe_targets import HttpTarget, LogTarget, Target, TcpTarget
 from rota.process.readiness import Streak, is_dead, is_ready, pause, readiness_pause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rota.clock import Clock
-    from rota.daemon.descent import Reapers
+    from rota.daemon.procs.descent import Reapers
     from rota.process.spec import ProbeSpec
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from watchfiles._rust_notify import RustNotify
 
-    from rota.daemon.watch_scope import Change, Key, Scope
+    from rota.daemon.watch.scope import Change, Key, Scope
 
 _STEP_MS = 50
 """A change is reported when this long nothing else has changed ..."""

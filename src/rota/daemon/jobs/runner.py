@@ -11,7 +11,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from rota.daemon.activity import Active, run_environment, verify
+from rota.daemon.jobs.activity import Active, run_environment, verify
 from rota.errors import RotaError, StoreUnavailable, TargetNotFound
 from rota.jobs import overlap, retry
 from rota.jobs.run import Ending as RunEnding

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rota.daemon.proc_stat import read_stat
+from rota.daemon.procs.proc_stat import read_stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

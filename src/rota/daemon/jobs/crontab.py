@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from rota.daemon.runbook import RunBook
+    from rota.daemon.jobs.runbook import RunBook
     from rota.daemon.world import World
     from rota.process.spec import AppSpec
 

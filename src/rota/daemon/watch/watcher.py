@@ -7,14 +7,14 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rota.daemon.watch_ignore import Ignore
-from rota.daemon.watch_scope import Scope
-from rota.daemon.watch_thread import Eye
+from rota.daemon.watch.ignore import Ignore
+from rota.daemon.watch.scope import Scope
+from rota.daemon.watch.thread import Eye
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from rota.daemon.watch_scope import Change, Key
+    from rota.daemon.watch.scope import Change, Key
     from rota.errors import RotaError
     from rota.process.spec import WatchSpec
 

@@ -10,15 +10,15 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rota.daemon.identity import boot_id, pidfd_inode, start_ticks
-from rota.daemon.tree import Tree
+from rota.daemon.procs.identity import boot_id, pidfd_inode, start_ticks
+from rota.daemon.procs.tree import Tree
 from rota.errors import SpecError
 from rota.process.state import Process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rota.daemon.descent import Reapers
+    from rota.daemon.procs.descent import Reapers
 
 _MARKER = "ROTA_PROBE"
 _TAIL = 2048

@@ -13,9 +13,9 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rota.daemon import recall
-from rota.daemon.followers import Followers
-from rota.daemon.runner import Runner
+from rota.daemon.jobs import recall
+from rota.daemon.jobs.followers import Followers
+from rota.daemon.jobs.runner import Runner
 from rota.errors import NotPermitted, SpecError, StoreUnavailable, TargetNotFound
 from rota.jobs import overlap
 from rota.jobs.plan import Cursor, resume, schedule_of
@@ -30,8 +30,8 @@ from rota.wire.messages import ProcessEvent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rota.daemon.activity import Active
     from rota.daemon.entry import Entry
+    from rota.daemon.jobs.activity import Active
     from rota.daemon.world import World
     from rota.jobs.plan import Absence, Plan, Schedule
     from rota.jobs.run import TriggerKind

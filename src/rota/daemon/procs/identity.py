@@ -18,7 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from rota.clock import SystemClock
-from rota.daemon.proc_stat import read_stat
+from rota.daemon.procs.proc_stat import read_stat
 from rota.errors import NotPermitted, SpecError
 from rota.process.state import Exit, Process
 

@@ -86,7 +86,7 @@ def run_environment(active: Active) -> dict[str, str]:
 
 def end_strays(world: World, active: Active) -> None:
     """After a crash: the verify command that a former daemon started is still there; it is started anew."""
-    from rota.daemon import descent, identity
+    from rota.daemon.procs import descent, identity
 
     entries = world.supervisor.named(active.name)
     marker = f"{environ.MARKER}={environ.marker(world.home_id, entries[0].id, VERIFY_GEN)}".encode()
@@ -101,7 +101,7 @@ def end_strays(world: World, active: Active) -> None:
 
 def _has_both(pid: int, marker: bytes, run: bytes) -> bool:
     """Whether a process carries both entries in its environment."""
-    from rota.daemon.descent import has_entry
+    from rota.daemon.procs.descent import has_entry
 
     return has_entry(pid, marker) and has_entry(pid, run)
 

@@ -15,7 +15,7 @@ from rota.wire.messages import BudgetTerms
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rota.daemon.activity import Active
+    from rota.daemon.jobs.activity import Active
     from rota.daemon.world import World
     from rota.stores.sqlite import SqliteStore
 

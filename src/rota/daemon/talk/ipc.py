@@ -13,12 +13,12 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rota.daemon.node_messages import NodeInternal, handle_received, interpret
+from rota.daemon.talk.node_messages import NodeInternal, handle_received, interpret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rota.daemon.node_messages import NodeEvent
+    from rota.daemon.talk.node_messages import NodeEvent
 
 LINE_LIMIT = 16 * 1024 * 1024
 """Bytes; a longer line is skipped."""
@@ -76,7 +76,7 @@ class Channel:
         return self._socket.fileno()
 
     def send(self, line: bytes, fd: int | None = None) -> bool:
-        """Send a line made by `rota.daemon.node_messages`, with at most one descriptor (which stays the caller's).
+        """Send a line made by `rota.daemon.talk.node_messages`, with at most one descriptor (which stays the caller's).
 
         False when the channel is closed, or so much waits for the app to read that no more is taken.
         """

@@ -1,0 +1,1 @@
+"""Files that restart an app when they change."""
