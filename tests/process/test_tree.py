@@ -15,7 +15,6 @@ import pytest
 
 from rota.daemon.procs import descent
 from rota.daemon.procs import tree as tree_module
-from rota.daemon.procs.cgroup import Cgroup, CgroupRoot, own_cgroup, probe
 from rota.daemon.procs.descent import Reapers, ancestors, children_of, every_process, has_entry
 from rota.daemon.procs.identity import boot_id, is_zombie, pidfd_inode, start_ticks
 from rota.daemon.procs.tree import Tree
@@ -25,7 +24,6 @@ from tests.process.conftest import child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.process.conftest import Spawn
 
@@ -379,112 +377,6 @@ def test_a_daemon_finds_its_orphans_below_its_keeper(spawn: Spawn) -> None:
     daemon = spawn(sys.executable, "-c", DAEMON, *child("detach", "leave"), stdout=subprocess.PIPE)
     assert daemon.stdout is not None
     assert daemon.stdout.read() == b"True True False\n"
-
-
-# --- cgroups ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cgroups() -> Iterator[CgroupRoot]:
-    choice = probe(f"rota-test-{os.getpid()}", attach_limit=float("inf"))
-    if choice.root is None:
-        pytest.skip(choice.reason)
-    yield choice.root
-    eventually(choice.root.remove)
-
-
-def test_a_cgroup_holds_even_those_that_cannot_be_told_apart(start: Start, cgroups: CgroupRoot) -> None:
-    async def scenario() -> None:
-        cgroup = cgroups.open("7.1")
-        assert cgroup is not None
-        family = start(
-            "sh", "-c", 'read go; exec "$@"', "sh", *child("detach", "fresh", "leave"), stdin=subprocess.PIPE
-        )
-        family.tree = Tree(family.root, ENTRY, family.reapers, family.pidfd, cgroup)
-        assert cgroup.attach(family.main.pid)
-        assert family.main.stdin is not None
-        family.main.stdin.write(b"\n")
-        family.main.stdin.flush()
-        stray = int(family.line())
-        family.main.wait()
-        assert family.pids() == {stray}
-        assert family.tree.anything_left()
-        assert not cgroup.remove()
-        family.tree.kill()
-        await family.gone()
-        assert not alive(stray)
-        assert not cgroup.populated()
-        assert eventually(cgroup.remove)
-
-    asyncio.run(scenario())
-
-
-def test_cgroups_of_the_past_are_cleared_away(cgroups: CgroupRoot) -> None:
-    for name in ("1.1", "1.2", "1.3"):
-        assert cgroups.open(name) is not None
-    os.mkdir(f"{cgroups.path}/1.2/made-by-the-app")
-    cgroups.forget_others(["1.3"])
-    assert [entry.name for entry in os.scandir(cgroups.path) if entry.is_dir()] == ["1.3"]
-
-
-def test_a_remembered_root_is_preferred_and_a_useless_one_left_behind(cgroups: CgroupRoot) -> None:
-    again = probe("rota-test-other", remembered=cgroups.path, attach_limit=float("inf"))
-    assert again.root == cgroups
-    lost = probe(os.path.basename(cgroups.path), remembered="/proc/nowhere", attach_limit=float("inf"))
-    assert lost.root == cgroups
-
-
-def test_a_kernel_on_which_moving_is_dear_gets_none(cgroups: CgroupRoot) -> None:
-    choice = probe("rota-test-dear", attach_limit=0.0)
-    assert choice.root is None
-    assert "ms" in choice.reason
-    assert not os.path.exists(f"{os.path.dirname(cgroups.path)}/rota-test-dear")
-
-
-def test_a_cgroup_that_vanished_is_an_empty_one(tmp_path: Path) -> None:
-    root = CgroupRoot(str(tmp_path / "gone"))
-    assert root.open("1.1") is None
-    lost = Cgroup(str(tmp_path / "gone"))
-    assert (
-        lost.pids(),
-        lost.populated(),
-        lost.attach(os.getpid()),
-        lost.kill(),
-        lost.remove(),
-    ) == ([], False, False, False, True)
-
-
-V1_ONLY = "30 25 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
-UNIFIED = "30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
-HYBRID = V1_ONLY + "41 31 0:38 / /sys/fs/cgroup/unified rw shared:5 master:1 - cgroup2 cgroup2 rw\n"
-BOUND = "30 25 0:26 /system.slice /mnt/a\\040b rw - cgroup2 cgroup2 rw\n"
-
-
-@pytest.mark.parametrize(
-    ("mountinfo", "membership", "expected"),
-    [
-        (UNIFIED, "0::/user.slice/session-3.scope\n", "/sys/fs/cgroup/user.slice/session-3.scope"),
-        (UNIFIED, "0::/\n", "/sys/fs/cgroup"),
-        (HYBRID, "4:memory:/x\n1:cpu:/\n0::/y\n", "/sys/fs/cgroup/unified/y"),
-        (V1_ONLY, "1:cpu:/\n", None),
-        (V1_ONLY, "1:cpu:/\n0::/\n", None),
-        (BOUND, "0::/system.slice/rota.service\n", "/mnt/a b/rota.service"),
-        (BOUND, "0::/system.slice\n", "/mnt/a b"),
-        (BOUND, "0::/system.slice-not\n", None),
-        (UNIFIED, "0::/../outside\n", None),
-        ("", "", None),
-    ],
-)
-def test_our_own_cgroup_is_found_in_any_layout(
-    tmp_path: Path, mountinfo: str, membership: str, expected: str | None
-) -> None:
-    (tmp_path / "mountinfo").write_text(mountinfo)
-    (tmp_path / "cgroup").write_text(membership)
-    assert own_cgroup(str(tmp_path / "mountinfo"), str(tmp_path / "cgroup")) == expected
-
-
-def test_no_proc_no_cgroup(tmp_path: Path) -> None:
-    assert own_cgroup(str(tmp_path / "none"), str(tmp_path / "none")) is None
 
 
 def _traps_usr1(pid: int) -> bool:

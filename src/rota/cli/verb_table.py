@@ -117,7 +117,9 @@ BY_NAME: dict[str, Verb] = {
 TAKES_REST = frozenset({"start", "restart", "reload", "startOrRestart", "startOrReload", "runtime", "job"})
 """Verbs whose words after `--` are arguments of the app."""
 
-_NO_CLOUD = "rota has no cloud service: `rota web` and /metrics show the same on your own machine"
+_NO_CLOUD = (
+    "rota has no cloud service, and nothing leaves the machine: see `rota list`, `rota describe` and `rota health`"
+)
 _NO_MODULES = "rota has no npm modules; log rotation and metrics are built in"
 ABSENT: dict[str, str] = {
     **dict.fromkeys(("link", "unlink", "plus", "register", "login", "open", "monitor", "unmonitor"), _NO_CLOUD),
@@ -126,6 +128,9 @@ ABSENT: dict[str, str] = {
     "deploy": "rota does not deploy; run `rota startOrReload FILE` at the end of your own deployment",
     **dict.fromkeys(("pull", "forward", "backward"), "use git itself, then `rota reload NAME`"),
     **dict.fromkeys(("slist", "sysinfos"), "see `rota report`"),
+    **dict.fromkeys(
+        ("monit", "imonit", "dashboard", "dash", "web"), "see `rota list`, `rota describe NAME` and `rota logs`"
+    ),
     "examples": "see `rota --help` and `rota VERB --help`",
 }
 """Verbs of PM2 that do not exist here, and what to use instead."""

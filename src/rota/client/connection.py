@@ -105,7 +105,7 @@ class Connection:
         self._send(b"J", msgspec.json.encode(msgspec.structs.replace(request, version=__version__)))
 
     def send_input(self, data: bytes) -> None:
-        """Bytes for the standard input of the attached app; none at all means its end."""
+        """Bytes for the standard input of the attached app; none at all ends the attachment, once all else was written."""
         self._send(b"i", data)
 
     def _send(self, kind: bytes, payload: bytes) -> None:

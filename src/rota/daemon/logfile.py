@@ -33,7 +33,7 @@ class OwnLog(logging.Handler):
 
 
 class _Formatter(logging.Formatter):
-    """`2026-01-31T20:16:06: rota log: text`, `rota error:` from warnings up, as PM2's log has it."""
+    """`2026-01-31T20:16:06: rota log: text`, with `error` for `log` from warnings up, as PM2's log has it."""
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))

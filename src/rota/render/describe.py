@@ -89,7 +89,7 @@ def describe(
         "",
         f" Use `rota logs {name} [--lines 1000]` to display logs",
         f" Use `rota env {record.instance.id}` to display environment variables",
-        f" Use `rota monit` to monitor CPU and Memory usage {name}",
+        f" Use `rota why {name}` to see what happened to it, and why",
     ]
     return "\n".join(lines)
 

@@ -109,4 +109,6 @@ def _unavailable(path: str, error: sqlite3.Error) -> StoreUnavailable:
         return StoreUnavailable(f"{path} is locked by another process", "end the process that holds it (fuser FILE)")
     if "full" in str(error):
         return StoreUnavailable(f"cannot write {path}: the disk is full", "free some space; nothing was written")
-    return StoreUnavailable(f"cannot use {path}: {error}", "run `rota doctor`, it checks the file")
+    return StoreUnavailable(
+        f"cannot use {path}: {error}", "check its owner, its directory and the disk; as a last resort move it away"
+    )

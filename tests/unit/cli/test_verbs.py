@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import click
 import pytest
 
@@ -26,6 +29,20 @@ def test_names_are_used_once() -> None:
     names = [name for _, verbs in verb_table.SECTIONS for verb in verbs for name in (verb.name, *verb.aliases)]
     assert len(names) == len(set(names))
     assert not set(names) & set(verb_table.ABSENT)
+
+
+ROOT = Path(__file__).parents[3]
+TEXTS = [ROOT / "README.md", ROOT / "demo", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]
+TEXTS += [path for path in ROOT.glob("src/**/*.py") if "torture" not in path.parts]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_texts_name_only_verbs_there_are(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:`|[$] |&& )rota ([a-z][A-Za-z:-]*)", text))
+    for block in re.findall(r"```\n(.*?)```", text, re.S):
+        named |= set(re.findall(r"^(?:[$] )?rota ([a-z][A-Za-z:-]*)", block, re.M))
+    assert named <= {*NAMES, "daemon"}
 
 
 def test_the_fast_path_serves_only_verbs_there_are() -> None:

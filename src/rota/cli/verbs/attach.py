@@ -24,14 +24,17 @@ _READ = 1 << 16
 @click.argument("id")
 @click.pass_obj
 def attach_command(session: Session, id: str) -> int:
-    """Stream both outputs of an instance as they are, and send what is typed to its standard input. Ctrl-C leaves it."""
+    """Stream both outputs of an instance as they are, and send what is typed to its standard input.
+
+    Ctrl-C or Ctrl-D leaves it; the app goes on.
+    """
     with session.connect() as connection:
         connection.send(msgspec.structs.replace(Attach(id=id), render=session.render(table=False)))
         return _relay(session, connection)
 
 
 def _relay(session: Session, connection: Connection) -> int:
-    """Input and output side by side; the end of our input closes the app's, and its output goes on."""
+    """Input and output side by side, until either ends."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     poll.register(0, select.POLLIN)

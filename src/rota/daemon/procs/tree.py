@@ -1,8 +1,8 @@
 """The process tree of one generation of an instance: who belongs to it, ending them, and waiting until none is left.
 
 A member is whatever descends from the main process, shares its session or process group, carries the instance's marker in
-its environment, was seen as a descendant before, or sits in the instance's cgroup where there is one. Without a cgroup one
-kind escapes: a process that was never seen, whose parents have all ended, in a session of its own, with a fresh environment.
+its environment, or was seen as a descendant before. One kind escapes: a process that was never seen, whose parents have all
+ended, in a session of its own, with a fresh environment. (Why no cgroups: docs/architecture.md.)
 Signals go through pidfds that were verified after opening, never to a bare pid. Linux only.
 """
 
@@ -25,7 +25,6 @@ from rota.process.state import Process
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rota.daemon.procs.cgroup import Cgroup
     from rota.daemon.procs.descent import Member, Reapers
 
 _TO_GROUP = 1 << 2
@@ -44,14 +43,10 @@ class Tree:
         reapers: where orphans land; shared by all trees.
         pidfd: the root's, borrowed: keep it open until the tree is gone. With it, a group whose leader has ended is
             still addressed without any doubt about reused numbers; None is for a root that had ended before adoption.
-        cgroup: the generation's cgroup, when there is one.
     """
 
-    def __init__(
-        self, root: Process, marker: bytes, reapers: Reapers, pidfd: int | None = None, cgroup: Cgroup | None = None
-    ) -> None:
-        self._root, self._marker, self._reapers = root, marker, reapers
-        self._pidfd, self._cgroup = pidfd, cgroup
+    def __init__(self, root: Process, marker: bytes, reapers: Reapers, pidfd: int | None = None) -> None:
+        self._root, self._marker, self._reapers, self._pidfd = root, marker, reapers, pidfd
         self._parent = self._parent_of_root()
         self._seen: dict[int, int] = {}
         self._killing = False
@@ -67,8 +62,6 @@ class Tree:
         for pid, ticks in list(self._seen.items()):
             if pid not in family and start_ticks(pid) == ticks:
                 walk(pid, family, children)
-        for pid in self._cgroup.pids() if self._cgroup is not None else ():
-            walk(pid, family, children)
         if not family and self._group_answers():
             self._scan(family, children)
         self._seen = {pid: member.start_ticks for pid, member in family.items() if pid != self._root.pid}
@@ -99,8 +92,6 @@ class Tree:
         What is born even later is killed by `gone`.
         """
         self._killing = True
-        if self._cgroup is not None:
-            self._cgroup.kill()
         self._kill_group()
         refused: list[Member] = []
         done: set[Member] = set()
@@ -176,7 +167,7 @@ class Tree:
     # --- the group as a whole ---
 
     def _anything_answers(self) -> bool:
-        if self._group_answers() or (self._cgroup is not None and self._cgroup.populated()):
+        if self._group_answers():
             return True
         if any(start_ticks(pid) == ticks for pid, ticks in self._seen.items()):
             return True

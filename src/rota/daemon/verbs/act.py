@@ -16,7 +16,7 @@ from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
 from rota.errors import NotPermitted, RotaError, SpecError, TargetNotFound
 from rota.process.spec import AppSpec
-from rota.process.state import Failed, Ready, Stopping, Up
+from rota.process.state import Failed, Ready, Stopping, Up, process_of
 from rota.render.ids import ids_text
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[E
             world.toggle_watch(entry)
     if request.action in ("restart", "reload") and request.shell_env is None and not request.names:
         answer.say("Use --update-env to update environment variables", "say")
-    _announce(answer, request.action, entries, typed=how == "id")
+    announce(answer, request.action, entries, typed=how == "id")
+    say_how_reloaded(answer, request.action, [entry for entry in entries if entry not in rolling])
     ids = [entry.id for entry in entries]
     rollout = roll(world, {entry.id: specs.get(entry.id, entry.spec) for entry in rolling}, request.parallel, answer)
     await (_proved(world, rolling, rollout, answer) if request.prove else rollout)
@@ -138,12 +139,21 @@ async def roll(
             return
 
 
-def _announce(answer: Answer, action: Action, entries: Sequence[Entry], *, typed: bool) -> None:
+def announce(answer: Answer, action: Action, entries: Sequence[Entry], *, typed: bool = False) -> None:
+    """What is about to be done to which ids, as scripts written for PM2 read it; `typed`: an id was asked for."""
     names: dict[str, list[int]] = {}
     for entry in entries:
         names.setdefault(entry.name, []).append(entry.id)
     for name, ids in names.items():
         answer.say(f"Applying action {ACTION_IDS[action]} on app [{name}](ids: {ids_text(ids, typed)})")
+
+
+def say_how_reloaded(answer: Answer, action: Action, entries: Sequence[Entry]) -> None:
+    """In fork mode no second copy can run beside the first one, and nobody shall believe it did."""
+    if action != "reload":
+        return
+    for name in dict.fromkeys(e.name for e in entries if e.spec.job is None and process_of(e.instance.actual)):
+        answer.say(f"App {name} runs in fork mode: its reload is a graceful restart, with a moment without it", "info")
 
 
 async def _perform(world: World, action: Action, answer: Answer, entries: Sequence[Entry], parallel: int) -> None:

@@ -87,7 +87,8 @@ def write_input(world: World, entry: Entry, data: bytes) -> None:
 
 
 async def attach(world: World, request: Attach, answer: Answer, inbox: Inbox) -> None:
-    """Both outputs as they come, from now on; what the client types goes to standard input."""
+    """Both outputs as they come, from now on; what the client types goes to standard input. The end of the client's
+    input ends the attachment, as in PM2; the app's own input stays open."""
     entry = _one(world, request.id)
     if entry.outputs is None:
         raise RotaError(f"{entry.name} ({entry.id}) is not running", f"start it: rota start {entry.name}")
@@ -121,7 +122,9 @@ async def attach(world: World, request: Attach, answer: Answer, inbox: Inbox) ->
 async def _typed(world: World, entry: Entry, inbox: Inbox, answer: Answer) -> None:
     while (found := await inbox.next()) is not None:
         kind, data = found
-        if kind == b"i" and data:
+        if kind == b"i":
+            if not data:
+                return
             try:
                 write_input(world, entry, data)
             except RotaError as error:

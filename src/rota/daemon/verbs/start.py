@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rota.daemon.lifecycle import check_dependencies, start_in_order, wait_up
 from rota.daemon.supervisor import is_stuck
-from rota.daemon.verbs.act import report_failures, report_held, restart, roll
+from rota.daemon.verbs.act import announce, report_failures, report_held, restart, roll, say_how_reloaded
 from rota.daemon.verbs.show import show_list
 from rota.errors import NotPermitted
 from rota.process.spec import resolved_instances
@@ -91,7 +91,8 @@ async def _renew(world: World, spec: AppSpec, answer: Answer, request: StartSpec
     for entry in entries:
         if entry not in rolling:
             world.supervisor.respec(entry, spec)
-    answer.say(f"Applying action restartProcessId on app [{spec.name}](ids: {[entry.id for entry in entries]})")
+    announce(answer, request.how, entries)
+    say_how_reloaded(answer, request.how, [entry for entry in entries if entry not in rolling])
     if number_changed:
         entries = await _match_number(world, spec, entries, answer)
     ids = [entry.id for entry in entries]

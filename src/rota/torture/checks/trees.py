@@ -57,7 +57,7 @@ signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 time.sleep(100000)
 """
 """Double-forks away: a chain of three in sessions of their own. With a second argument also one that has dropped its
-environment and its descriptors before anybody saw it: nothing but a cgroup can tell whose that is."""
+environment and its descriptors before anybody saw it: nothing that rota looks at tells whose that is."""
 FAMILY_SIZE = 4
 
 
@@ -96,7 +96,7 @@ def _disguised(scratch: Scratch) -> str:
     try:
         _stop(scratch, ["disguised"], _run(scratch, ["disguised"], FAMILY, FAMILY_SIZE + 1, "disguised"))
     except Broken:
-        return "one that also clears its environment unseen escapes here: that takes a writable cgroup v2"
+        return "one that also clears its environment before it was seen escapes, as documented"
     return "also one that clears its environment unseen"
 
 
