@@ -51,6 +51,17 @@ def test_processes_that_open_a_new_file_at_once_agree(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (latest_version(),)
 
 
+def test_a_second_connection_of_a_process_does_not_cost_the_first_its_lock(tmp_path: Path) -> None:
+    path = tmp_path / "rota.db"
+    with closing(open_database(path)) as first, closing(open_database(path)):
+        subprocess.run([sys.executable, "-c", OPENER, str(path)], check=True, timeout=30)
+        # It was not the last to close, and so it must have left the write-ahead log where it is.
+        assert (tmp_path / "rota.db-wal").exists()
+        first.execute("INSERT INTO settings VALUES ('a', 'b')")
+    with closing(open_database(path, readonly=True)) as connection:
+        assert connection.execute("SELECT value FROM settings WHERE key = 'a'").fetchone() == ("b",)
+
+
 def test_opening_again_keeps_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "rota.db"
     with closing(open_database(path)) as connection:

@@ -5,6 +5,7 @@ Safe when several processes open a new or old file at once: each migration and i
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -69,8 +70,14 @@ def latest_version() -> int:
 
 def _prepare_file(file: str) -> None:
     os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
-    # SQLite gives -wal and -shm the mode of the main file, so creating it first closes all three to others.
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # SQLite gives -wal and -shm the mode of the main file, so creating it first closes all three to others. Only creating: to
+    # close a descriptor of a file drops all of the process's POSIX locks on it, those of its other connections included, and
+    # then the next process that closes the database deletes the write-ahead log under them.
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if not os.access(file, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def _connect(file: str, *, readonly: bool, threads: bool) -> sqlite3.Connection:
