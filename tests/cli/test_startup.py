@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def test_print_writes_nothing(rota: Rota) -> None:
     unit = rota.ok("startup", "systemd", "--print", "--service-name", "rota-test", "--wait-ip")
-    assert f"ExecStart=-{PROGRAM} resurrect" in unit
+    assert f"ExecStart={PROGRAM} resurrect --boot\n" in unit
     assert f'Environment="ROTA_HOME={rota.home}"' in unit
     assert "network-online.target" in unit
     assert "rota-test" not in os.listdir("/etc/systemd/system") if os.path.isdir("/etc/systemd/system") else True

@@ -17,13 +17,13 @@ Description=rota process manager for {user}
 
 [Service]
 # The keeper daemonises and is the main process: it outlives the daemon, so a crash or an upgrade of the daemon is no event
-# for systemd. `resurrect` returns when what is to run has been started; if one app cannot be, the others and rota itself
-# still run, hence the leading "-".
+# for systemd. `resurrect` returns when what is to run has been started; with --boot an app that cannot be is no failure of
+# rota, which runs on with the others. No "-" before it: systemd would take it for the keeper's end too, and not restart.
 Type=forking
 User={user}
 PIDFile={pid_file}
 {environment}
-ExecStart=-{program} resurrect
+ExecStart={program} resurrect --boot
 ExecReload={program} reload all
 
 # No ExecStop: SIGTERM to the keeper makes the daemon end every process with its own stop signal and grace period, and

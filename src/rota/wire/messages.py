@@ -158,9 +158,10 @@ class ClearDump(Request, frozen=True, tag="cleardump"):
 
 
 class Resurrect(Request, frozen=True, tag="resurrect"):
-    """Restore the dump; `dry_run` shows what would come back."""
+    """Restore the dump; `dry_run` shows what would come back. With `boot` an app that cannot be started is no failure."""
 
     dry_run: bool = False
+    boot: bool = False
 
 
 class Kill(Request, frozen=True, tag="kill"):

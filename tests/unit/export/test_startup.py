@@ -61,7 +61,7 @@ def test_scripts_are_as_reviewed(platform: str, name: str, boot: Boot) -> None:
 @pytest.mark.parametrize("boot", [BOOT, ODD])
 def test_a_unit_reads_back_as_it_was_meant(boot: Boot) -> None:
     command, environment, user = parse_unit(render("systemd", boot).text)
-    assert command == (*boot.program, "resurrect")
+    assert command == (*boot.program, "resurrect", "--boot")
     assert environment == boot.environment
     assert user == boot.user
 
@@ -73,7 +73,7 @@ TEXT = st.text(st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp")), min
 def test_any_path_survives_the_unit(home: str, program: str, path: str) -> None:
     boot = Boot("u", "/" + home, ("/" + program, "x y"), path, "rota-u")
     command, environment, _ = parse_unit(render("systemd", boot).text)
-    assert command == ("/" + program, "x y", "resurrect")
+    assert command == ("/" + program, "x y", "resurrect", "--boot")
     assert environment == boot.environment
 
 

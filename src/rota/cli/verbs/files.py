@@ -33,15 +33,16 @@ def cleardump_command(session: Session) -> int:
 
 @click.command("resurrect")
 @click.option("--dry-run", is_flag=True, help="Only show what would come back.")
+@click.option("--boot", is_flag=True, help="An app that cannot be started is named, and is no failure: for boot units.")
 @click.pass_obj
-def resurrect_command(session: Session, dry_run: bool) -> int:
+def resurrect_command(session: Session, dry_run: bool, boot: bool) -> int:
     """Start what `rota save` recorded: what ran comes back, what was stopped stays stopped."""
     if dry_run:
         # A daemon that is started brings back what ran: that would be no dry run.
         with Connection.open(session.home) as connection:
             request = msgspec.structs.replace(Resurrect(dry_run=True), render=session.render(table=False))
             return exit_code(connection.show(request, session.write))
-    return exit_code(session.show(Resurrect()))
+    return exit_code(session.show(Resurrect(boot=boot)))
 
 
 @click.command("flush")

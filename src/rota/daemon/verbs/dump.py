@@ -16,6 +16,8 @@ from rota.process.spec import AppSpec  # noqa: TC001 - msgspec resolves annotati
 from rota.process.state import Failed, process_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rota.daemon.answer import Answer
     from rota.daemon.entry import Entry
     from rota.daemon.server import Inbox
@@ -61,15 +63,15 @@ async def resurrect(world: World, request: Resurrect, answer: Answer, inbox: Inb
         wanted = [entry for entry, running in zip(created, saved.running, strict=True) if running]
         await start_in_order(world, wanted, "resurrected")
         answer.say(f"Process {saved.spec.exec_path} restored")
-        _report(answer, wanted)
+        _report(answer.warn if request.boot else answer.error, wanted)
     await wait_up(world, [entry.id for entry in left_wanted(world)])
     show_list(world, answer)
 
 
-def _report(answer: Answer, entries: list[Entry]) -> None:
+def _report(say: Callable[[str], None], entries: list[Entry]) -> None:
     for entry in entries:
         if isinstance(entry.instance.actual, Failed):
-            answer.error(f"[{entry.name}]({entry.id}) errored: {entry.instance.actual.reason}")
+            say(f"[{entry.name}]({entry.id}) errored: {entry.instance.actual.reason}")
 
 
 def _foretell(world: World, answer: Answer, known: set[str]) -> None:
