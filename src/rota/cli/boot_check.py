@@ -65,7 +65,7 @@ def _what_boot_runs(boot: Boot, script: BootScript, installed: bool) -> tuple[tu
     if installed and script.platform == "systemd":
         with open(script.path, encoding="utf-8") as file:
             command, environment, user = parse_unit(file.read())
-        if not command or command[-1] != "resurrect" or not user:
+        if "resurrect" not in command or not user:
             raise SpecError(f"{script.path} was not written by rota", "write it anew: rota startup systemd")
         return command, environment, user
     return (*boot.program, "resurrect"), boot.environment, boot.user
