@@ -1,22 +1,26 @@
-"""Starlette, Flask and Django apps that run jobs and answer health, each as it is really served."""
+"""Starlette, FastAPI, Flask and Django apps that run jobs and answer health, each as it is really served."""
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
 import urllib.error
 import urllib.request
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rota import Scheduler
+from rota.jobs.run import Outcome
 from rota.schedule.frameworks.serving import serves
 from rota.schedule.health.routes import Health
 from rota.schedule.health.wsgi import HealthWsgi, make_server
 from rota.stores.memory import MemoryStore
+from rota.stores.sqlite import SqliteStore
 from rota.testing import FakeClock
 from tests.eventually import eventually
 
@@ -40,13 +44,29 @@ app = Starlette(lifespan=rota.lifespan, routes=[
 ])
 """
 
+FASTAPI = """
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+from rota import Scheduler
+rota = Scheduler("sqlite:///rota.db", name="shop")
+@rota.every("100ms")
+async def tick(): pass
+app = FastAPI(lifespan=rota.lifespan)
+@app.get("/", response_class=PlainTextResponse)
+async def home(): return "the app"
+app.mount("/", rota.health_asgi(run_token="t"))
+"""
+
 FLASK = """
+import os
 from flask import Flask
 from rota import Scheduler
 from rota.schedule.frameworks.flask import init_app
 rota = Scheduler("sqlite:///rota.db", name="shop")
 @rota.every("100ms")
-def tick(): pass
+def tick(run):
+    if run.due is None: return
+    with open("ticks", "a") as ticks: ticks.write(f"{run.due.timestamp()} {os.getpid()}\\n")
 app = Flask(__name__)
 @app.get("/")
 def home(): return "the app"
@@ -115,10 +135,11 @@ def free_port() -> int:
     ("source", "command"),
     [
         (STARLETTE, ("-m", "uvicorn", "app:app", "--port", "{port}")),
+        (FASTAPI, ("-m", "uvicorn", "app:app", "--port", "{port}")),
         (FLASK, ("-m", "flask", "--app", "app", "run", "--port", "{port}")),
         (DJANGO, ("app.py", "runserver", "--noreload", "127.0.0.1:{port}")),
     ],
-    ids=["starlette", "flask", "django"],
+    ids=["starlette", "fastapi", "flask", "django"],
 )
 def test_an_app_runs_jobs_and_answers_health(
     spawn: Spawn, tmp_path: Path, source: str, command: tuple[str, ...]
@@ -132,6 +153,43 @@ def test_an_app_runs_jobs_and_answers_health(
         assert get(f"http://127.0.0.1:{port}/internal/health/cron")[0] == 200
     process.terminate()
     process.wait(timeout=20)
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each worker loads it", "preload"])
+def test_the_workers_of_gunicorn_share_the_jobs_also_after_a_reload(
+    spawn: Spawn, tmp_path: Path, preload: tuple[str, ...]
+) -> None:
+    (tmp_path / "app.py").write_text(FLASK)
+    (tmp_path / "ticks").touch()
+    port = str(free_port())
+    # In a file: a pipe that nobody reads would hold up the server.
+    with (tmp_path / "log").open("wb") as log:
+        argv = ("-m", "gunicorn", "-w", "3", "-b", f"127.0.0.1:{port}", *preload, "app:app")
+        server = spawn(sys.executable, *argv, cwd=tmp_path, stdout=log, stderr=log)
+
+    def ticks() -> list[tuple[str, int]]:
+        pairs = (line.split() for line in (tmp_path / "ticks").read_text().splitlines())
+        return [(due, int(pid)) for due, pid in pairs]
+
+    def workers() -> set[int]:
+        return {pid for _, pid in ticks()}
+
+    eventually(lambda: len(workers()) == 3, within=30)
+    check(f"http://127.0.0.1:{port}/")
+    before = workers()
+    server.send_signal(signal.SIGHUP)
+    eventually(lambda: len(workers() - before) == 3, within=30)
+    server.terminate()
+    assert server.wait(timeout=20) == 0
+
+    dues = Counter(due for due, _ in ticks())
+    assert [due for due, count in dues.items() if count > 1] == []
+    assert server.pid not in workers(), "the master only forks"
+    store = SqliteStore(tmp_path / "rota.db")
+    assert {run.outcome for run in store.runs("shop", limit=1000)} <= {Outcome.OK, Outcome.MISSED, Outcome.SKIPPED}
+    assert store.heartbeats() == [], "every worker said goodbye"
+    store.close()
+    assert b"Traceback" not in (tmp_path / "log").read_bytes()
 
 
 def test_django_commands_other_than_serving_run_no_jobs(spawn: Spawn, tmp_path: Path) -> None:

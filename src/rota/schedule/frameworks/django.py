@@ -5,11 +5,10 @@ Django is imported by name, when used: it is the app's dependency, never rota's.
 
 from __future__ import annotations
 
-import atexit
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rota.schedule.frameworks.serving import serves
+from rota.schedule.frameworks.serving import start_where_served
 
 if TYPE_CHECKING:
     from rota.schedule.scheduler import Scheduler
@@ -18,18 +17,16 @@ if TYPE_CHECKING:
 def start(scheduler: Scheduler) -> bool:
     """Run the jobs in background threads, in processes that serve only: not under `migrate`, nor in the reloader's parent.
 
-    Each run ends by closing old database connections, as the end of a request does. Returns whether it was started.
+    Each run ends by closing old database connections, as the end of a request does. Returns whether it will.
     """
-    if not serves() or scheduler.running:
-        return False
-    scheduler.after_run(_close_old_connections)
-    scheduler.start()
-    atexit.register(scheduler.stop)
-    return True
+    starts = start_where_served(scheduler)
+    if starts:
+        scheduler.after_run(_close_old_connections)
+    return starts
 
 
 def urlpatterns(scheduler: Scheduler, *, budgets_key: str = "", run_token: str = "") -> list[Any]:
-    """For `urlpatterns += rota_urls(scheduler)`: the health endpoints at their paths."""
+    """The health endpoints at their paths: `urlpatterns = [..., *rota_django.urlpatterns(scheduler)]`."""
     respond = import_module("django.http").HttpResponse
     csrf_exempt = import_module("django.views.decorators.csrf").csrf_exempt
     health = scheduler.health(budgets_key=budgets_key, run_token=run_token)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 from typing import TYPE_CHECKING, Any
 
-from rota.schedule.frameworks.serving import serves
+from rota.schedule.frameworks.serving import start_where_served
 
 if TYPE_CHECKING:
     from rota.schedule.scheduler import Scheduler
@@ -16,7 +15,8 @@ def init_app(
 ) -> None:
     """Run the jobs in background threads of every process that serves this app; due times are claimed, so each runs once.
 
-    With gunicorn's `--preload`, threads do not survive the fork: call `scheduler.start()` in its `post_fork` hook instead.
+    Under gunicorn these are the workers, with and without `--preload`; a forking server of another kind that loads the app
+    before it forks needs `scheduler.start()` in its own hook.
 
     Args:
         app: the Flask application.
@@ -27,6 +27,4 @@ def init_app(
     app.extensions["rota"] = scheduler
     if health:
         app.wsgi_app = scheduler.health_wsgi(budgets_key=budgets_key, run_token=run_token).before(app.wsgi_app)
-    if serves() and not scheduler.running:
-        scheduler.start()
-        atexit.register(scheduler.stop)
+    start_where_served(scheduler)

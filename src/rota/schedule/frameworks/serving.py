@@ -1,13 +1,49 @@
-"""Whether this process serves, as opposed to one that migrates a database or watches files for changes."""
+"""Where jobs run: in processes that serve, as opposed to those that migrate a database, watch files or only fork others."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rota.schedule.scheduler import Scheduler
+
+
+def start_where_served(scheduler: Scheduler) -> bool:
+    """Start here and stop at exit, if this process serves; in the master of a server that loads the app before it forks
+    (gunicorn's `--preload`) start in each worker instead, as soon as it is forked. Whether one of the two happens."""
+    if not serves() or scheduler.running:
+        return False
+    if _is_master():
+        os.register_at_fork(after_in_child=partial(_start_in_worker, scheduler, os.getpid()))
+    else:
+        _start(scheduler)
+    return True
+
+
+def _start(scheduler: Scheduler) -> None:
+    scheduler.start()
+    atexit.register(scheduler.stop)
+
+
+def _start_in_worker(scheduler: Scheduler, master: int) -> None:
+    # A worker's own children inherit the hook too, and serve nothing.
+    if os.getppid() == master and not scheduler.running:
+        _start(scheduler)
+
+
+def _is_master() -> bool:
+    """Whether the app is being loaded by gunicorn's arbiter rather than by one of its workers: who called tells."""
+    callers, frame = set[str](), sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        callers.add(str(frame.f_globals.get("__name__")))
+    return "gunicorn.arbiter" in callers and not any(name.startswith("gunicorn.workers") for name in callers)
 
 
 def serves(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> bool:
