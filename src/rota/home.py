@@ -30,6 +30,27 @@ def setting(name: str, default: str = "", environ: Mapping[str, str] | None = No
     return default if value is None else value
 
 
+STEERING = (
+    "KILL_TIMEOUT",
+    "KILL_SIGNAL",
+    "KILL_USE_MESSAGE",
+    "GRACEFUL_LISTEN_TIMEOUT",
+    "EXP_BACKOFF_RESET_TIMER",
+    "WORKER_INTERVAL",
+    "PROCESS_INSTANCE_VAR",
+    "NODE_OPTIONS",
+    "LOG_DATE_FORMAT",
+)
+"""The settings of the daemon's environment, which a boot unit has to repeat."""
+
+
+def steering(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Those of them that are set, by their ROTA_ names."""
+    env = os.environ if environ is None else environ
+    names = [name for name in STEERING if env.keys() & {f"ROTA_{name}", FALLBACKS.get(name, f"PM2_{name}")}]
+    return {f"ROTA_{name}": setting(name, environ=env) for name in names}
+
+
 def home_path(environ: Mapping[str, str] | None = None) -> str:
     """`ROTA_HOME`, else `~/.rota`; absolute. PM2_HOME belongs to PM2 and is not honoured."""
     env = os.environ if environ is None else environ

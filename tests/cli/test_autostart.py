@@ -99,3 +99,20 @@ def test_a_daemon_that_was_killed_is_back_before_the_next_command_ends(rota: Rot
     for _ in range(3):
         os.kill(rota.pids()[1], signal.SIGKILL)
         assert rota.records()[0]["pid"] == pid
+
+
+def test_the_environment_that_starts_the_daemon_holds_the_defaults(rota: Rota) -> None:
+    rota.write("app.py", SLEEPER)
+    pm2 = {"PM2_KILL_TIMEOUT": "5000", "PM2_KILL_SIGNAL": "SIGTERM", "PM2_LOG_DATE_FORMAT": "[day] YYYY"}
+    rota.ok("start", "app.py", "--name", "silent", env=pm2)
+    rota.ok("start", "app.py", "--name", "said", "--kill-timeout", "1600")
+    assert timeouts(rota) == {"silent": 5000, "said": 1600}
+    assert "SIGTERM to the whole tree" in rota.ok("describe", "silent")
+    assert (rota.home / "rota.log").read_text().startswith("day 20")
+    rota.ok("shutdown")
+    rota.ok("list", env={"ROTA_KILL_TIMEOUT": "700", **pm2})
+    assert timeouts(rota) == {"silent": 700, "said": 1600}
+
+
+def timeouts(rota: Rota) -> dict[str, int]:
+    return {record["name"]: record["pm2_env"]["kill_timeout"] for record in rota.records()}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from typing import TYPE_CHECKING
+
+from rota.home import setting
+from rota.logs.dates import TIME_FORMAT, DateFormat
 
 if TYPE_CHECKING:
     from rota.logs.files import LogFiles
@@ -33,12 +35,17 @@ class OwnLog(logging.Handler):
 
 
 class _Formatter(logging.Formatter):
-    """`2026-01-31T20:16:06: rota log: text`, with `error` for `log` from warnings up, as PM2's log has it."""
+    """`2026-01-31T20:16:06: rota log: text`, with `error` for `log` from warnings up, as PM2's log has it. `ROTA_LOG_DATE_FORMAT`
+    is another form of the date, or none when it is empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        text = setting("LOG_DATE_FORMAT", TIME_FORMAT)
+        self._date = DateFormat(text) if text else None
 
     def format(self, record: logging.LogRecord) -> str:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
         kind = "error" if record.levelno >= logging.WARNING else "log"
         text = record.getMessage()
         if record.exc_info:
             text = f"{text}\n{self.formatException(record.exc_info)}"
-        return f"{stamp}: rota {kind}: {text}"
+        return f"{self._date(record.created)}: rota {kind}: {text}" if self._date else f"rota {kind}: {text}"

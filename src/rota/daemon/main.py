@@ -135,7 +135,7 @@ class Daemon:
         world.toggle_watch = self.watching.toggle
         self.effects.listeners += [probing.announced, self.watching.announced]
         supervisor.performer = self.effects
-        for instance, spec in rows:
+        for instance, spec in self.settings.settled_rows(rows):
             supervisor.adopt(instance, spec)
         world.budgets = Budgets(world)
         runbook = world.runbook = RunBook(world, SqliteStore(self.home.db))

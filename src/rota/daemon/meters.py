@@ -1,4 +1,5 @@
-"""Memory and CPU of every tree, and the memory limit. Sampled when somebody asks, or once a second while a limit exists."""
+"""Memory and CPU of every tree, and the memory limit. Sampled when somebody asks, and once a second while there is a limit
+(another pace: ROTA_WORKER_INTERVAL)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from rota.daemon.procs.usage import Sampler
     from rota.daemon.world import World
 
-EVERY = 1.0
 NOTHING = Usage()
 MIB = 1024 * 1024
 
@@ -38,7 +38,7 @@ class Meters:
     async def watch(self) -> None:
         """Restart what exceeds its memory limit."""
         while True:
-            await self._world.clock.sleep(EVERY)
+            await self._world.clock.sleep(self._world.settings.worker_interval)
             limited = [e for e in self._world.supervisor.entries.values() if e.spec.max_memory and e.child is not None]
             if limited:
                 self.sample()

@@ -17,6 +17,7 @@ from rota.daemon.procs.tree import Tree
 from rota.daemon.talk import node_messages
 from rota.errors import NotPermitted, RotaError, SpawnFailed
 from rota.process import environ, events
+from rota.process.defaults import with_node_options
 from rota.process.effects import Announce, ArmTimer, AskToStop, CancelTimer, Effect, Forget, Kill, Spawn, Sweep
 from rota.process.paths import pid_path
 from rota.process.spec import is_gated
@@ -121,7 +122,8 @@ class Effects:
         if world.notify_path:
             extra["NOTIFY_SOCKET"] = world.notify_path
         env = environ.build(record, home=world.home.path, home_id=world.home_id, gen=gen, extra=extra)
-        order = spawn.Order(entry.id, gen, entry.spec, env, world.run_dir, ipc=wants_ipc(entry.spec))
+        spec = with_node_options(entry.spec, world.settings.defaults.node_options)
+        order = spawn.Order(entry.id, gen, spec, env, world.run_dir, ipc=wants_ipc(spec))
         return world.cluster.prepared(entry, order)
 
     def take(self, entry: Entry, child: Child, *, adopted: bool = False) -> None:

@@ -1,4 +1,5 @@
-"""What `rota set` stored (conf.json), and the policies that follow from it. Read at start and on request; owned by World."""
+"""What `rota set` stored (conf.json) and what the daemon's environment says, and the policies that follow. The file is read
+at start and on request; owned by World."""
 
 from __future__ import annotations
 
@@ -8,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rota.daemon import steering
 from rota.errors import SpecError
 from rota.logs.rotation import RotationPolicy, daily, policy_from_settings
+from rota.process.defaults import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rota.home import Home
-    from rota.process.spec import LogSpec
+    from rota.process.spec import AppSpec, LogSpec
+    from rota.process.state import Instance
 
 log = logging.getLogger("rota.settings")
 
@@ -29,7 +33,19 @@ class Settings:
         self._home = home
         self._conf: dict[str, Any] = {}
         self.rotation = RotationPolicy()
+        self.defaults = steering.defaults()
+        self.worker_interval = steering.seconds("WORKER_INTERVAL", steering.WORKER_INTERVAL) or steering.WORKER_INTERVAL
         self.reload()
+
+    def settled(self, spec: AppSpec) -> AppSpec:
+        """A specification with the home's defaults where it says nothing itself."""
+        return settled(spec, self.defaults)
+
+    def settled_rows(self, rows: list[tuple[Instance, AppSpec]]) -> list[tuple[Instance, AppSpec]]:
+        """The same for rows of the ledger, which share the specifications of their apps. A copy that a reload has told to
+        leave keeps the longer grace it was given."""
+        specs = {id(spec): self.settled(spec) for _, spec in rows}
+        return [(row, spec if row.leaving else specs[id(spec)]) for row, spec in rows]
 
     def reload(self) -> None:
         """Read the file again; what cannot be understood is logged and the former value stays."""

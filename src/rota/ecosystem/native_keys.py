@@ -217,6 +217,7 @@ APP_KEYS = (
     NativeKey("max_restarts", values.at_least(values.integer, 0, "0"), _COUNT, "Unstable runs in a row before giving up."),
     NativeKey("restart_delay", units.duration, _TIME, "Fixed wait before a restart."),
     NativeKey("exp_backoff", units.duration, _TIME, "First wait of one that grows by half each time, up to 15s."),
+    NativeKey("backoff_reset", units.duration, _TIME, "A run of this length starts that wait afresh. Default 30s."),
     NativeKey("cron_restart", values.cron, _CRON, "Restart at these times."),
     NativeKey("tz", values.zone, _TEXT, "Time zone of cron_restart, as Europe/Paris.", "cron_tz"),
     NativeKey("wait_ready", values.flag, _FLAG, "It says itself when it is ready (sd_notify, or Node's IPC)."),

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from rota.jobs.spec import JobSpec
+from rota.process.defaults import STEERED
 from rota.process.spec import AppSpec, LogSpec, RestartSpec, StopSpec, WatchSpec
 
 Settings = dict[str, Any]
@@ -24,10 +25,8 @@ PLACES: dict[str, tuple[str, str]] = {
     # setting: (part of the AppSpec, "" for itself; field there)
     **{name: ("", name) for name in _FIELDS.split()},
     **{name: ("restart", name) for name in RestartSpec.__struct_fields__},
-    "stop_signal": ("stop", "signal"),
-    "kill_timeout": ("stop", "kill_timeout"),
+    **STEERED,
     "treekill": ("stop", "tree"),
-    "shutdown_with_message": ("stop", "with_message"),
     "out_file": ("logs", "out_file"),
     "error_file": ("logs", "error_file"),
     "log_file": ("logs", "log_file"),
@@ -118,6 +117,9 @@ def apply_patch(spec: AppSpec, patch: Settings) -> AppSpec:
         top["instances_given"] = True
     for part, changes in parts.items():
         top[part] = msgspec.structs.replace(getattr(spec, part), **changes)
+    if steered := patch.keys() & STEERED.keys():
+        said = {name for name in steered if patch[name] is not None}
+        top["own"] = tuple(sorted({*spec.own} - steered | said))
     changed = msgspec.structs.replace(spec, **top)
     changed = _with_command(changed, patch)
     changed = _with_watch(changed, patch)

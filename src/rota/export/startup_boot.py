@@ -21,6 +21,8 @@ class Boot:
     path: str
     service: str
     wait_for_network: bool = False
+    steering: tuple[tuple[str, str], ...] = ()
+    """Further variables of the daemon, as ROTA_KILL_TIMEOUT, with their values."""
 
     @property
     def keeper_pid(self) -> str:
@@ -30,7 +32,7 @@ class Boot:
     @property
     def environment(self) -> dict[str, str]:
         """What rota needs from its environment at boot."""
-        return {"PATH": self.path, "ROTA_HOME": self.rota_home}
+        return {"PATH": self.path, "ROTA_HOME": self.rota_home, **dict(self.steering)}
 
 
 @dataclass(frozen=True, slots=True)

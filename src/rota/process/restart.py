@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from rota.timing.backoff import pm2_next
+
 if TYPE_CHECKING:
     from rota.process.spec import AppSpec, RestartSpec
     from rota.process.state import Exit
-
-BACKOFF_FACTOR = 1.5
-BACKOFF_CAP = 15.0
-BACKOFF_RESET = 30.0
-"""A run that lasted this long, seconds, starts the exponential backoff afresh (PM2's figures, reference section 3.5)."""
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -62,10 +59,9 @@ def next_delay(policy: RestartSpec, previous: float, lasted: float) -> float:
     """The delay before the next start, seconds."""
     if policy.exp_backoff <= 0:
         return policy.restart_delay
-    if previous <= 0 or lasted >= BACKOFF_RESET:
+    if previous <= 0 or lasted >= policy.backoff_reset:
         return policy.exp_backoff
-    # Whole milliseconds, rounded down, as PM2 counts; in floats 150 * 1.5 would come to 224.
-    return min(BACKOFF_CAP, int(round(previous * 1000) * BACKOFF_FACTOR) / 1000)
+    return pm2_next(round(previous * 1000)) / 1000
 
 
 def decide(spec: AppSpec, exit: Exit | None, unstable: int, previous_delay: float, lasted: float) -> Verdict:

@@ -18,7 +18,9 @@ ProbeKind = Literal["http", "tcp", "exec", "log"]
 PM2_MIN_UPTIME = 1.0
 PM2_MAX_RESTARTS = 16
 PM2_KILL_TIMEOUT = 1.6
+PM2_STOP_SIGNAL = "SIGINT"
 PM2_LISTEN_TIMEOUT = 3.0
+PM2_BACKOFF_RESET = 30.0
 
 
 class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,7 +47,7 @@ class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StopSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a process is asked to end."""
 
-    signal: str = "SIGINT"
+    signal: str = PM2_STOP_SIGNAL
     kill_timeout: float = PM2_KILL_TIMEOUT
     """Grace between the signal and SIGKILL, seconds. Not a run limit: see JobSpec.timeout."""
     tree: bool = True
@@ -65,6 +67,8 @@ class RestartSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     restart_delay: float = 0.0
     exp_backoff: float = 0.0
     """First delay of an exponential backoff (x 1.5 up to 15 s), seconds; 0 = off. Overrides restart_delay."""
+    backoff_reset: float = PM2_BACKOFF_RESET
+    """A run that lasted this long, seconds, starts that backoff afresh."""
 
 
 class WatchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -182,6 +186,8 @@ class AppSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scale_down_after: float = 60.0
     """Quiet time before there are fewer, seconds."""
 
+    own: tuple[str, ...] = ()
+    """Which of `process.defaults.STEERED` were said of this app: the home's defaults decide the others."""
     version: str = "N/A"
     extra: dict[str, msgspec.Raw] = {}
     """Keys of a PM2 file that are accepted and carried for show only (pmx, trace, vizion ...)."""

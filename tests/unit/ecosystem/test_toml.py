@@ -53,6 +53,7 @@ min_uptime = "2s"
 max_restarts = 5
 restart_delay = "1s"
 exp_backoff = "100ms"
+backoff_reset = "20s"
 max_memory = "512M"
 cron_restart = "0 4 * * *"
 wait_ready = true

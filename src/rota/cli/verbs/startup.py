@@ -16,6 +16,7 @@ from rota.cli.boot_check import verify
 from rota.errors import NotPermitted, RotaError, UsageError
 from rota.export.startup import DETECTION, platform_named, render
 from rota.export.startup_boot import Boot, boot_path
+from rota.home import steering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,7 @@ def _boot(session: Session, user: str | None, hp: str | None, service_name: str 
         path=boot_path(os.environ.get("PATH", ""), program[0]),
         service=service_name or f"rota-{owner.pw_name}",
         wait_for_network=wait_ip,
+        steering=tuple(steering().items()),
     )
 
 
@@ -143,6 +145,7 @@ def _ask_for_root(session: Session, verb: str, platform: str, boot: Boot, wait_i
     parent, name = os.path.split(boot.rota_home)
     words = ["sudo", "env", f"PATH=$PATH:{os.path.dirname(boot.program[0])}"]
     words += [] if name == ".rota" else [f"ROTA_HOME={shlex.quote(boot.rota_home)}"]
+    words += [f"{name}={shlex.quote(value)}" for name, value in boot.steering] if verb == "startup" else []
     words += [shlex.join(boot.program), verb, platform, "-u", shlex.quote(boot.user)]
     words += ["--hp", shlex.quote(parent)] if name == ".rota" else []
     words += [] if boot.service == f"rota-{boot.user}" else ["--service-name", shlex.quote(boot.service)]

@@ -71,7 +71,7 @@ async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[E
     if not entries:
         return
     rolling = [entry for entry in entries if request.action == "reload" and world.rollouts.possible(entry)]
-    specs = _changed(request, entries) if request.action in ("restart", "reload", "start") else {}
+    specs = _changed(world, request, entries) if request.action in ("restart", "reload", "start") else {}
     for entry in entries:
         if entry.id in specs and entry not in rolling:
             world.supervisor.respec(entry, specs[entry.id])
@@ -257,7 +257,7 @@ async def _until_idle(world: World, entry: Entry) -> None:
     await world.supervisor.settled(passing, is_stuck)
 
 
-def _changed(request: Act, entries: Sequence[Entry]) -> dict[int, AppSpec]:
+def _changed(world: World, request: Act, entries: Sequence[Entry]) -> dict[int, AppSpec]:
     """The specifications with the options given with the action, by instance; instances of an app go on sharing one."""
     if not request.patch and request.shell_env is None and not request.toggle_watch:
         return {}
@@ -268,7 +268,7 @@ def _changed(request: Act, entries: Sequence[Entry]) -> dict[int, AppSpec]:
     for entry in entries:
         old = entry.spec
         if id(old) not in changed:
-            spec = _checked(apply_patch(old, request.patch)) if request.patch else old
+            spec = world.settings.settled(_checked(apply_patch(old, request.patch))) if request.patch else old
             if request.shell_env is not None:
                 spec = replace(spec, shell_env=filtered(request.shell_env, spec.filter_env))
             changed[id(old)] = spec

@@ -59,7 +59,8 @@ async def resurrect(world: World, request: Resurrect, answer: Answer, inbox: Inb
     answer.say("Resurrecting")
     missing = [saved for saved in _read(world, answer) if saved.name not in known]
     for saved in missing:
-        created = world.supervisor.create([saved.spec] * len(saved.running))
+        spec = world.settings.settled(saved.spec)
+        created = world.supervisor.create([spec] * len(saved.running))
         wanted = [entry for entry, running in zip(created, saved.running, strict=True) if running]
         await start_in_order(world, wanted, "resurrected")
         answer.say(f"Process {saved.spec.exec_path} restored")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rota.daemon.lifecycle import check_dependencies, start_in_order, wait_up
 from rota.daemon.supervisor import is_stuck
 from rota.daemon.verbs.act import announce, report_failures, report_held, restart, roll, say_how_reloaded
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: Inbox) -> None:
     """PM2's rules (reference, section 2.3)."""
     names = {entry.name for entry in world.supervisor.entries.values()}
+    request = replace(request, specs=tuple(map(world.settings.settled, request.specs)))
     check_dependencies(request.specs, names)
     world.budgets.define(request.budgets)
     if request.from_file:
