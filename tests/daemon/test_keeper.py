@@ -94,6 +94,18 @@ def test_it_is_not_held_to_the_users_limit_of_descriptors(asleep: Host) -> None:
     assert (asleep.path / "logs/app-out-7.log").read_text() == "64\n"
 
 
+def test_what_the_caller_had_open_is_not_kept_open(asleep: Host) -> None:
+    """`flock FILE rota start app` gives the lock back, and whoever reads a pipe of the shell sees its end."""
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    asleep.wake()
+    asleep.start("app", shell("exec sleep 1000"))
+    os.close(write)
+    os.set_blocking(read, False)
+    assert os.read(read, 1) == b"", "somebody still holds the other end"
+    os.close(read)
+
+
 def test_a_daemon_that_crashes_at_once_is_started_ever_more_slowly(tmp_path: Path) -> None:
     log = tmp_path / "starts"
     daemon = tmp_path / "daemon"

@@ -77,9 +77,30 @@ def launch(home: Home) -> bool:
         (os.POSIX_SPAWN_OPEN, 1, home.log, log_flags, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    os.posix_spawn(argv[0], argv, clean_environ(), file_actions=actions, setsid=True, setsigmask=())
-    os.close(lock)
+    strangers = _strangers(lock)
+    for fd in strangers:
+        os.set_inheritable(fd, False)
+    try:
+        os.posix_spawn(argv[0], argv, clean_environ(), file_actions=actions, setsid=True, setsigmask=())
+    finally:
+        os.close(lock)
+        for fd in strangers:
+            os.set_inheritable(fd, True)
     return True
+
+
+def _strangers(lock: int) -> list[int]:
+    """Descriptors that a shell or a program left open for us: a keeper that inherited them would hold a pipe's end, or the
+    lock of `flock FILE rota start app`, for as long as it lives."""
+    found = []
+    for name in os.listdir("/dev/fd"):
+        fd = int(name)
+        try:
+            if fd > 2 and fd != lock and os.get_inheritable(fd):
+                found.append(fd)
+        except OSError:
+            continue  # the listing's own
+    return found
 
 
 def foreground(home: Home) -> None:
