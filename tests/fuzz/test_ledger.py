@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rota.clock import SystemClock
-from rota.daemon.ledger import Ledger, read_snapshot, snapshot_path
+from rota.daemon.ledger import Ledger
 from rota.daemon.recovery import open_ledger
+from rota.daemon.second_copy import read_snapshot, snapshot_path
 from rota.errors import StoreUnavailable
 from rota.home import Home
 from rota.process.spec import AppSpec

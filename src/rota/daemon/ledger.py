@@ -7,19 +7,24 @@ written as soon as it can be: supervision goes on, and `degraded` says why the l
 from __future__ import annotations
 
 import logging
-import os
-import re
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from rota.daemon import second_copy
+from rota.daemon.spec_rows import SpecRows
 from rota.process.spec import AppSpec
 from rota.process.state import Instance
 from rota.stores.database import open_database
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rota.clock import Clock
+    from rota.daemon.second_copy import Snapshot
+    from rota.daemon.spec_rows import Row
     from rota.home import Home
 
 log = logging.getLogger("rota.ledger")
@@ -29,19 +34,10 @@ DAMAGED = 70
 KEEP_EVENTS = 20_000
 _PRUNE_EVERY = 1_000
 _TURN = "turn"
-_TURN_FIRST = re.compile(rb'\{"turn":(\d{1,18}),')
 
 _instance_json = msgspec.json.Encoder()
 _read_instance = msgspec.json.Decoder(Instance)
 _read_spec = msgspec.json.Decoder(AppSpec)
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """A second copy of what is wanted, beside the database: what a corrupt database is rebuilt from."""
-
-    turn: int = 0
-    """How often what is wanted had changed. First, so that it is known without reading the rest (`snapshot_turn`)."""
-    rows: list[tuple[Instance, AppSpec]] = []
 
 
 class Ledger:
@@ -50,13 +46,13 @@ class Ledger:
     def __init__(self, home: Home, clock: Clock) -> None:
         self._home = home
         self._clock = clock
-        self._specs: dict[int, tuple[int, AppSpec]] = {}
-        self._shared: dict[int, tuple[int, AppSpec]] = {}
+        self._specs = SpecRows()
         self._dirty: dict[int, tuple[Instance, AppSpec] | None] = {}
         self._events: list[tuple[float, int | None, str, str, str]] = []
         self._since_prune = 0
         self._rows: dict[int, tuple[Instance, AppSpec]] = {}
         self._snapshot_due = False
+        self._batches = 0
         self.turn = self._written_turn = 0
         """Counts changes of what is wanted. In the database, too: one that is behind its second copy has lost commits."""
         self.rebuilt = False
@@ -90,7 +86,7 @@ class Ledger:
                 specs[spec_id] = _read_spec.decode(body)
             found.append((_read_instance.decode(state), specs[spec_id]))
             self._rows[id] = found[-1]
-            self._specs[id] = (spec_id, specs[spec_id])
+        self._specs.commit({row[0]: (row[2], specs[row[2]]) for row in rows})
         turn = self.setting(_TURN)
         self.turn = self._written_turn = int(turn) if turn.isdecimal() else 0
         self._snapshot_due = bool(found)  # nobody knows what became of the second copy meanwhile
@@ -128,7 +124,7 @@ class Ledger:
 
     def save(self, instance: Instance, spec: AppSpec) -> None:
         """Write one row now. A changed spec is what the user asked for: it is synced to the disk."""
-        known = self._specs.get(instance.id)
+        known = self._specs.of(instance.id)
         changed = known is None or known[1] is not spec
         self._note(instance, spec)
         self.flush(sync=changed)
@@ -141,7 +137,9 @@ class Ledger:
 
     def _note(self, instance: Instance, spec: AppSpec) -> None:
         former = self._rows.get(instance.id)
-        if former is None or former[1] is not spec or former[0].desired != instance.desired:
+        # What is wanted of a job is its specification; that its instance is up for the time of a run is no wish.
+        wish = spec.job is None and former is not None and former[0].desired != instance.desired
+        if former is None or former[1] is not spec or wish:
             self._wanted_changed()
         self._dirty[instance.id] = self._rows[instance.id] = (instance, spec)
 
@@ -160,9 +158,20 @@ class Ledger:
         """Note what happened; written with the next row, or by the next flush."""
         self._events.append((self._clock.now(), instance, app, kind, detail))
 
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """One transaction, at the end of the block, for what changes in it. Only where nothing in the block relies on what
+        it has just written: not around a spawn."""
+        self._batches += 1
+        try:
+            yield
+        finally:
+            self._batches -= 1
+            self.flush()
+
     def flush(self, *, sync: bool = False) -> bool:
         """Write what is dirty. False when the database refused; nothing is lost, it stays dirty."""
-        if not self._dirty and not self._events:
+        if self._batches or (not self._dirty and not self._events):
             return True
         try:
             self._write(sync=sync)
@@ -182,8 +191,10 @@ class Ledger:
             connection.execute("PRAGMA synchronous=FULL")
         try:
             connection.execute("BEGIN IMMEDIATE")
-            self._shared = {id(entry[1]): entry for entry in self._specs.values()} if sync else {}
-            written = {key: self._write_row(key, row) for key, row in self._dirty.items()}
+            fresh: dict[int, Row] = {}
+            written = {key: self._write_row(key, row, fresh) for key, row in self._dirty.items()}
+            unused = [(row,) for row in self._specs.unused(written)]
+            connection.executemany("DELETE FROM specs WHERE id = ?", unused)
             if self._events:
                 connection.executemany(
                     "INSERT INTO events(at, instance, app, kind, detail) VALUES (?, ?, ?, ?, ?)", self._events
@@ -200,52 +211,26 @@ class Ledger:
         finally:
             if sync:
                 connection.execute("PRAGMA synchronous=NORMAL")
-        for key, entry in written.items():
-            if entry is None:
-                self._specs.pop(key, None)
-            else:
-                self._specs[key] = entry
+        self._specs.commit(written)
         self._dirty.clear()
         self._events.clear()
 
-    def _write_row(self, id: int, row: tuple[Instance, AppSpec] | None) -> tuple[int, AppSpec] | None:
+    def _write_row(self, id: int, row: tuple[Instance, AppSpec] | None, fresh: dict[int, Row]) -> Row | None:
         execute = self.connection.execute
-        known = self._specs.get(id)
         if row is None:
             execute("DELETE FROM instances WHERE id = ?", (id,))
-            self._drop_unused_spec(known)
             return None
         instance, spec = row
-        entry = known if known is not None and known[1] is spec else self._put_spec(spec)
+        known = self._specs.of(id)
+        if known is None or known[1] is not spec:
+            known = self._specs.put(self.connection, spec, self._clock.now(), fresh)
         execute(
             "INSERT INTO instances(id, app, namespace, state, spec_id) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT(id) DO UPDATE SET app=excluded.app, namespace=excluded.namespace, state=excluded.state,"
             " spec_id=excluded.spec_id",
-            (id, spec.name, spec.namespace, _instance_json.encode(instance), entry[0]),
+            (id, spec.name, spec.namespace, _instance_json.encode(instance), known[0]),
         )
-        if known is not None and known is not entry:
-            self._drop_unused_spec(known)
-        return entry
-
-    def _put_spec(self, spec: AppSpec) -> tuple[int, AppSpec]:
-        # Instances of one app share one row: the very same object means the very same row.
-        shared = self._shared.get(id(spec))
-        if shared is not None:
-            return shared
-        body = msgspec.json.encode(spec)
-        cursor = self.connection.execute(
-            "INSERT INTO specs(app, body, created) VALUES (?, ?, ?)", (spec.name, body, self._clock.now())
-        )
-        assert cursor.lastrowid is not None
-        entry = self._shared[id(spec)] = (cursor.lastrowid, spec)
-        return entry
-
-    def _drop_unused_spec(self, known: tuple[int, AppSpec] | None) -> None:
-        if known is not None:
-            self.connection.execute(
-                "DELETE FROM specs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM instances WHERE spec_id = ?)",
-                (known[0], known[0]),
-            )
+        return known
 
     def _prune(self, added: int) -> None:
         self._since_prune += added
@@ -262,8 +247,10 @@ class Ledger:
 
     def _start_over(self, error: sqlite3.Error) -> None:
         """The file is damaged under us. What we know goes to the second copy, from which the next daemon rebuilds it."""
-        self._snapshot_due = True
-        if self._write_copy():
+        self._snapshot_due = False
+        for _ in self._write_copy():
+            pass
+        if not self._snapshot_due:
             log.critical("the ledger is damaged (%s); starting over from the second copy, nothing restarts", error)
             raise SystemExit(DAMAGED)
 
@@ -271,49 +258,23 @@ class Ledger:
 
     def write_snapshot(self) -> None:
         """Write state.json, if what is wanted has changed since the last time."""
-        if self._snapshot_due and not self.degraded:
-            self._write_copy()
+        for _ in self.snapshot_steps():
+            pass
 
-    def _write_copy(self) -> bool:
-        path = snapshot_path(self._home)
-        temporary = f"{path}.new"
+    def snapshot_steps(self) -> Iterator[None]:
+        """The same in steps of a few milliseconds, for a loop that has other things to do. Begun again, it starts anew."""
+        if self._snapshot_due and not self.degraded:
+            self._snapshot_due = False
+            yield from self._write_copy()
+
+    def _write_copy(self) -> Iterator[None]:
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(fd, "wb") as file:
-                file.write(msgspec.json.encode(Snapshot(self.turn, list(self._rows.values()))))
-            os.replace(temporary, path)
+            yield from second_copy.write(self._home, self.turn, list(self._rows.values()))
         except OSError as error:
-            log.warning("cannot write %s: %s", path, error.strerror)
-            return False
-        self._snapshot_due = False
-        return True
+            log.warning("cannot write %s: %s", second_copy.snapshot_path(self._home), error.strerror)
+            self._snapshot_due = True
 
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is broken, as opposed to a disk that is full or a lock that is held."""
     return any(word in str(error) for word in ("malformed", "not a database", "disk image"))
-
-
-def snapshot_path(home: Home) -> str:
-    """Where the second copy lies."""
-    return home.path + "/state.json"
-
-
-def read_snapshot(home: Home) -> Snapshot:
-    """The second copy; empty when there is none or it cannot be read either."""
-    try:
-        with open(snapshot_path(home), "rb") as file:
-            return msgspec.json.decode(file.read(), type=Snapshot)
-    except (OSError, ValueError, RecursionError) as error:
-        log.warning("no usable second copy of the ledger: %s", error)
-        return Snapshot()
-
-
-def snapshot_turn(home: Home) -> int:
-    """The second copy's count of changes, from its first bytes; 0 when they do not say."""
-    try:
-        with open(snapshot_path(home), "rb") as file:
-            found = _TURN_FIRST.match(file.read(64))
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0

@@ -204,7 +204,8 @@ class Daemon:
             self.pulse.beat()
             await self.clock.sleep(HOUSEKEEPING)
             self.world.ledger.flush()
-            self.world.ledger.write_snapshot()
+            for _ in self.world.ledger.snapshot_steps():
+                await asyncio.sleep(0)
 
     async def _leave(self, code: int) -> None:
         """Everything stops, stays wanted, and is written down; then the keeper is told."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota.daemon.having import Having
 from rota.process.events import Unhealthy
 from rota.process.record import Usage
 
@@ -37,9 +38,10 @@ class Meters:
 
     async def watch(self) -> None:
         """Restart what exceeds its memory limit."""
+        having = Having(self._world.supervisor, lambda spec: spec.max_memory > 0)
         while True:
             await self._world.clock.sleep(self._world.settings.worker_interval)
-            limited = [e for e in self._world.supervisor.entries.values() if e.spec.max_memory and e.child is not None]
+            limited = [entry for entry in having() if entry.child is not None]
             if limited:
                 self.sample()
             for entry in limited:

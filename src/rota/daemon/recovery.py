@@ -8,7 +8,8 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from rota.daemon.ledger import Ledger, read_snapshot, snapshot_turn
+from rota.daemon.ledger import Ledger
+from rota.daemon.second_copy import read_snapshot, snapshot_turn
 from rota.errors import StoreDamaged
 from rota.stores.database import damage
 

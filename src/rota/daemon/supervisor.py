@@ -65,6 +65,8 @@ class Supervisor:
         self.leaving = False
         """Set when the daemon ends: what runs is suspended, and nothing is started any more."""
         self.by_name: dict[str, dict[int, Entry]] = {}
+        self.changes = 0
+        """How often instances appeared, went or got another specification: what is chosen by those holds until it moves."""
         self.app_changed: Callable[[str], None] = lambda name: None
         """Told when instances of an app appear, go, or get another specification."""
         self.became_idle: Callable[[Entry], None] = lambda entry: None
@@ -80,6 +82,7 @@ class Supervisor:
         entry = self.entries[instance.id] = Entry(instance, spec)
         self._next_id = max(self._next_id, instance.id + 1)
         self.by_name.setdefault(spec.name, {})[instance.id] = entry
+        self.changes += 1
         self.app_changed(spec.name)
         return entry
 
@@ -127,6 +130,7 @@ class Supervisor:
         self.entries[id], self.passing[passing_id] = new, old
         self.by_name.setdefault(spec.name, {})[id] = new
         self._ledger.save_many([(new.instance, spec), (old.instance, leaver_spec)])
+        self.changes += 1
         self.app_changed(spec.name)
         return old
 
@@ -166,6 +170,7 @@ class Supervisor:
             self.by_name.setdefault(spec.name, {})[entry.id] = entry
         entry.spec = spec
         self._ledger.save(entry.instance, spec)
+        self.changes += 1
         self.app_changed(spec.name)
 
     def _unname(self, entry: Entry) -> None:
@@ -199,6 +204,7 @@ class Supervisor:
         if self.passing.pop(entry.id, None) is None:
             self.entries.pop(entry.id, None)
             self._unname(entry)
+            self.changes += 1
             self.app_changed(entry.name)
         for waiter in list(entry.waiters):
             waiter.look(entry, gone=True)
@@ -215,6 +221,14 @@ class Supervisor:
         ids = list(ids)
         if want in ("down", "forget") and len(ids) > 1:
             self.intend((self.entries[id] for id in ids if id in self.entries), "down")
+        if want == "forget":
+            idle = {id for id in ids if (entry := self.entries.get(id)) is not None and is_idle(entry)}
+            ids = [id for id in ids if id not in idle]
+            with self._ledger.batch():  # they only go: nothing of them is touched
+                self._want(idle, want, why, fresh)
+        self._want(ids, want, why, fresh)
+
+    def _want(self, ids: Iterable[int], want: Want, why: str, fresh: bool) -> None:
         for id in ids:
             for passing in self.passing_for(id) if self.passing and want != "up" else ():
                 self.handle(passing.id, Wanted("forget", why))

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from rota.daemon.cluster.members import in_cluster
+from rota.daemon.having import Having
 from rota.daemon.lifecycle import start_in_order, wait_up
 from rota.daemon.supervisor import is_stuck
 from rota.process.autoscale import Course, Load, decide
@@ -24,9 +25,10 @@ EVERY = 1.0
 async def autoscale(world: World) -> None:
     """Look again and again, for as long as the daemon runs."""
     courses: dict[str, Course] = {}
+    having = Having(world.supervisor, lambda spec: spec.max_instances > 0)
     while True:
         await world.clock.sleep(EVERY)
-        apps = {entry.name for entry in world.supervisor.entries.values() if entry.spec.max_instances}
+        apps = {entry.name for entry in having()}
         if apps:
             world.sample()
         for app in apps:

@@ -7,6 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from rota.daemon.having import Having
 from rota.errors import RotaError
 from rota.stores.records import Heartbeat
 
@@ -28,12 +29,13 @@ class Pulse:
     def __init__(self, world: World) -> None:
         self._world = world
         self._next = float("-inf")
+        self._jobs = Having(world.supervisor, lambda spec: spec.job is not None)
         self._host = socket.gethostname()
 
     def beat(self) -> None:
         """Called every second from the loop that the scheduling lives in: a loop that hangs does not beat."""
         world, now = self._world, self._world.clock.monotonic()
-        if now < self._next or not any(entry.spec.job is not None for entry in world.supervisor.entries.values()):
+        if now < self._next or not self._jobs():
             return
         self._next = now + EVERY
         wall = world.clock.now()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rota.daemon.world import World
     from rota.wire.messages import Act, Action
 
+AT_ONCE = 200
+"""Instances that are told to go in one turn of the loop."""
 PARALLEL = 2
 """PM2's concurrent actions: how many instances of a selection are restarted at a time."""
 
@@ -181,7 +183,7 @@ async def _perform(world: World, action: Action, answer: Answer, entries: Sequen
                 await _each(entries, 0, lambda entry: _until_idle(world, entry), lambda entry: ticked(entry, left))
             case "delete":
                 _cancel_runs(world, entries, "its job was deleted")
-                world.supervisor.want([entry.id for entry in entries], "forget", "deleted by the user")
+                await forget(world, entries, "deleted by the user")
                 await _each(entries, 0, lambda entry: _until_idle(world, entry), lambda entry: ticked(entry, left))
             case "restart" | "reload":
                 many = parallel or (1 if action == "reload" else PARALLEL)
@@ -243,6 +245,14 @@ async def restart(world: World, entry: Entry, why: str = "restarted by the user"
         return (entry.instance.gen > before and is_settled_up(entry)) or is_idle(entry)
 
     await world.supervisor.settled([entry.id], done)
+
+
+async def forget(world: World, entries: Sequence[Entry], why: str) -> None:
+    """Order these to go, giving way to the rest of the loop between one slice and the next."""
+    world.supervisor.intend(entries, "down")
+    for first in range(0, len(entries), AT_ONCE):
+        world.supervisor.want([entry.id for entry in entries[first : first + AT_ONCE]], "forget", why)
+        await asyncio.sleep(0)
 
 
 def _cancel_runs(world: World, entries: Sequence[Entry], why: str) -> None:

@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from rota.daemon.supervisor import is_stuck
-from rota.daemon.verbs.act import report_failures
+from rota.daemon.verbs.act import forget, report_failures
 from rota.daemon.verbs.progress import shown
 from rota.errors import RotaError
 from rota.keeper.launch import daemon_argv
@@ -44,7 +44,7 @@ async def kill(world: World, request: Kill, answer: Answer, inbox: Inbox) -> Non
         answer.warn("No process found")
 
     async def work(left: set[int]) -> None:
-        supervisor.want([entry.id for entry in entries], "forget", "rota kill")
+        await forget(world, entries, "rota kill")
         await supervisor.settled(
             [entry.id for entry in entries], is_stuck, lambda pending: left.intersection_update(pending)
         )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: Inbox) -> None:
     """PM2's rules (reference, section 2.3)."""
-    names = {entry.name for entry in world.supervisor.entries.values()}
+    names = set(world.supervisor.by_name)
     request = replace(request, specs=tuple(map(world.settings.settled, request.specs)))
     check_dependencies(request.specs, names)
     world.budgets.define(request.budgets)
@@ -64,11 +64,7 @@ async def _from_file(world: World, request: StartSpecs, answer: Answer, names: s
 async def _scripts(world: World, request: StartSpecs, answer: Answer) -> list[Entry]:
     touched: list[Entry] = []
     for spec in request.specs:
-        same = [
-            entry
-            for entry in world.supervisor.entries.values()
-            if entry.name == spec.name and entry.spec.exec_path == spec.exec_path
-        ]
+        same = [entry for entry in world.supervisor.named(spec.name) if entry.spec.exec_path == spec.exec_path]
         if same and not request.force:
             idle = [entry for entry in same if isinstance(entry.instance.actual, Down | Failed | Stopping | Backoff)]
             if not idle:
@@ -88,7 +84,7 @@ async def _scripts(world: World, request: StartSpecs, answer: Answer) -> list[En
 
 async def _renew(world: World, spec: AppSpec, answer: Answer, request: StartSpecs) -> list[Entry]:
     """A known app of a file: everything in the file is taken up, then its instances are restarted."""
-    entries = [entry for _, entry in sorted(world.supervisor.entries.items()) if entry.name == spec.name]
+    entries = world.supervisor.named(spec.name)
     number_changed = spec.instances_given and entries[0].spec.instances != spec.instances
     rolling = [entry for entry in entries if request.how == "reload" and world.rollouts.possible(entry)]
     for entry in entries:

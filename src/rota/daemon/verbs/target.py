@@ -41,5 +41,4 @@ def find(world: World, target: str, cwd: str) -> tuple[Selection, list[Entry]]:
 
 def named(world: World, names: tuple[str, ...]) -> list[Entry]:
     """The instances of exactly these apps, in the order of the names."""
-    entries = sorted(world.supervisor.entries.items())
-    return [entry for name in names for _, entry in entries if entry.name == name]
+    return [entry for name in names for entry in world.supervisor.named(name)]
