@@ -39,6 +39,15 @@ SERVERS: dict[str, Callable[[int], tuple[str, ...]]] = {
         "gunicorn", "wsgi:app", "-w", "1", "-k", "gthread", "--threads", "4", "--no-control-socket", port="-b"
     ),
     "hypercorn": tool("hypercorn", "asgi:app", port="-b"),
+    "django": lambda port: (*script("web_django")(0)[:2], "runserver", "--noreload", str(port)),
+    "django-reloader": lambda port: (*script("web_django")(0)[:2], "runserver", str(port)),
+    "tornado": script("web_tornado"),
+    "tornado-fork": lambda port: (*script("web_tornado")(port), "2"),
+    "twisted": script("web_twisted"),
+    "waitress": script("web_waitress"),
+    "wsgiref": script("web_wsgiref"),
+    "start script": script("launch"),
+    "flask-reloader": lambda port: (str(BIN / "flask"), "--app", "web_flask", "run", "--debug", "-p", str(port)),
 }
 if shutil.which("node"):
     SERVERS["node"] = lambda port: ("node", str(APPS / "plain.js"), str(port))

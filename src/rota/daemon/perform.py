@@ -190,8 +190,10 @@ class Effects:
         if tree is None or not tree.anything_left():
             self._world.supervisor.handle(entry.id, events.TreeGone(gen))
             return
-        if isinstance(entry.instance.actual, Stopping) and entry.instance.actual.then == "policy":
+        by_itself = isinstance(entry.instance.actual, Stopping) and entry.instance.actual.then == "policy"
+        if by_itself:
             log.warning("%s (%d): its main process is gone, ending what it left behind", entry.name, entry.id)
+        if by_itself or not entry.spec.stop.tree:
             tree.signal(signal_number(entry.spec.stop.signal))
         self._background(self._until_gone(entry, gen, tree))
 

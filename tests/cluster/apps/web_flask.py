@@ -15,4 +15,5 @@ def index():
     return str(os.getpid())
 
 
-app.run(port=int(sys.argv[1]))
+if __name__ == "__main__":
+    app.run(port=int(sys.argv[1]))

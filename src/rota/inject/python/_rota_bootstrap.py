@@ -333,31 +333,121 @@ class Bootstrap(object):
 
         module.Response.__init__ = new_init
 
+    def hook_waitress(self, module):
+        boot, build = self, module.Task.build_response_header
+
+        def new_build(self):
+            if boot.draining:
+                self.request.headers["CONNECTION"] = "close"
+            return build(self)
+
+        module.Task.build_response_header = new_build
+
+    def hook_twisted(self, module):
+        boot, persists = self, module.HTTPChannel.checkPersistence
+
+        def new_persists(self, request, version):
+            if boot.draining:
+                request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+                return False
+            return persists(self, request, version)
+
+        module.HTTPChannel.checkPersistence = new_persists
+
+    def hook_http_server(self, module):
+        """The standard library's server and those built on it, where they keep connections."""
+        boot, cls = self, module.BaseHTTPRequestHandler
+        end_headers = cls.end_headers
+
+        def new_end_headers(self):
+            if boot.draining and not self.close_connection and hasattr(self, "_headers_buffer"):
+                self.send_header("Connection", "close")  # which sets close_connection as well
+            end_headers(self)
+
+        cls.end_headers = new_end_headers
+
+    def hook_django_server(self, module):
+        boot, cleanup = self, module.ServerHandler.cleanup_headers
+
+        def new_cleanup(self):
+            cleanup(self)
+            if boot.draining:
+                self.headers["Connection"] = "close"
+                self.request_handler.close_connection = True
+
+        module.ServerHandler.cleanup_headers = new_cleanup
+
+    # --- processes that go on as the app ---
+
+    def words_for_child(self):
+        """The environment that makes another interpreter a part of this app."""
+        former = os.environ.get("PYTHONPATH", "")
+        return {
+            "ROTA_FORMER_PYTHONPATH": former,
+            "ROTA_CONTROL_FD": str(self.control.fileno()),
+            "ROTA_LISTENERS": "\t".join("%d=%s" % item for item in self.names.items()),
+            "PYTHONPATH": os.path.dirname(os.path.abspath(__file__)) + (os.pathsep + former if former else ""),
+        }
+
+    def exposed(self, function):
+        """The function, with our words in the environment while it runs."""
+        boot = self
+
+        def exposing(*args, **options):
+            words, fd = boot.words_for_child(), boot.control.fileno()
+            former = words["ROTA_FORMER_PYTHONPATH"]
+            os.environ.update(words)
+            inheritable = os.get_inheritable(fd)
+            os.set_inheritable(fd, True)
+            try:
+                return function(*args, **options)
+            finally:
+                os.set_inheritable(fd, inheritable)
+                for name in words:
+                    os.environ.pop(name, None)
+                if former:
+                    os.environ["PYTHONPATH"] = former
+
+        return exposing
+
     def hook_multiprocessing(self, module):
         """A server's workers that are started as fresh interpreters listen on what their parent bound: they are ours, too."""
         boot, spawn = self, module.spawnv_passfds
+        exposed = boot.exposed(lambda path, args, fds: spawn(path, args, list(fds) + [boot.control.fileno()]))
 
         def new_spawn(path, args, passfds):
             if not boot.names or not any("multiprocessing-fork" in str(arg) for arg in args):
                 return spawn(path, args, passfds)
-            former, fd = os.environ.get("PYTHONPATH", ""), boot.control.fileno()
-            listeners = "\t".join("%d=%s" % item for item in boot.names.items())
-            ours = {
-                "ROTA_FORMER_PYTHONPATH": former,
-                "ROTA_CONTROL_FD": str(fd),
-                "ROTA_LISTENERS": listeners,
-                "PYTHONPATH": os.path.dirname(os.path.abspath(__file__)) + (os.pathsep + former if former else ""),
-            }
-            os.environ.update(ours)
-            try:
-                return spawn(path, args, list(passfds) + [fd])
-            finally:
-                for name in ours:
-                    del os.environ[name]
-                if former:
-                    os.environ["PYTHONPATH"] = former
+            return exposed(path, args, passfds)
 
         module.spawnv_passfds = new_spawn
+
+    def hook_django_reloader(self, module):
+        """The process that serves is a child, started again whenever a file changes."""
+        module.restart_with_reloader = self.exposed(module.restart_with_reloader)
+
+    def hook_werkzeug_reloader(self, module):
+        module.ReloaderLoop.restart_with_reloader = self.exposed(module.ReloaderLoop.restart_with_reloader)
+
+    def hook_exec(self):
+        """Whoever replaces this very process goes on as the app: start scripts, servers that reload themselves."""
+        boot, execv, execve = self, os.execv, os.execve
+
+        def new_execv(path, args):
+            if os.getpid() != boot.pid:
+                return execv(path, args)
+            return boot.exposed(execv)(path, args)
+
+        def new_execve(path, args, env):
+            if os.getpid() != boot.pid:
+                return execve(path, args, env)
+            words = boot.words_for_child()
+            former = env.get("PYTHONPATH", "")
+            words["ROTA_FORMER_PYTHONPATH"] = former
+            words["PYTHONPATH"] = os.path.dirname(os.path.abspath(__file__)) + (os.pathsep + former if former else "")
+            return boot.exposed(execve)(path, args, dict(env, **words))
+
+        os.execv, os.execve = new_execv, new_execve
 
     # --- importing ---
 
@@ -367,17 +457,24 @@ class Bootstrap(object):
         hooks = {
             "socket": self.hook_socket,
             "multiprocessing.util": self.hook_multiprocessing,
+            "django.utils.autoreload": self.hook_django_reloader,
+            "werkzeug._reloader": self.hook_werkzeug_reloader,
             "uvloop": self.hook_uvloop,
             "uvicorn.server": self.hook_uvicorn,
             "aiohttp.web_response": self.hook_aiohttp,
             "hypercorn.config": self.hook_hypercorn,
             "tornado.http1connection": self.hook_tornado,
             "gunicorn.http.wsgi": self.hook_wsgi,
+            "waitress.task": self.hook_waitress,
+            "twisted.web.http": self.hook_twisted,
+            "http.server": self.hook_http_server,
+            "django.core.servers.basehttp": self.hook_django_server,
         }
         for name in list(hooks):
             if name in sys.modules:
                 hooks.pop(name)(sys.modules[name])
         sys.meta_path.insert(0, _Finder(hooks))
+        self.hook_exec()
         # Ignored by default: harmless where nobody listens, and no thread is needed.
         signal.signal(signal.SIGURG, self.drain)
         signal.siginterrupt(signal.SIGURG, False)
