@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sys
@@ -49,8 +50,10 @@ SERVERS: dict[str, Callable[[int], tuple[str, ...]]] = {
     "start script": script("launch"),
     "flask-reloader": lambda port: (str(BIN / "flask"), "--app", "web_flask", "run", "--debug", "-p", str(port)),
 }
-if shutil.which("node"):
-    SERVERS["node"] = lambda port: ("node", str(APPS / "plain.js"), str(port))
+NODE = os.environ.get("ROTA_TEST_NODE", "node")
+"""Another version's program, to be tested in place of the one on PATH."""
+if shutil.which(NODE):
+    SERVERS["node"] = lambda port: (NODE, str(APPS / "plain.js"), str(port))
 
 
 def free_port() -> int:
