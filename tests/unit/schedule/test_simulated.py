@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from rota import Adaptive, Breaker, Budget, Run, RunEnded, Scheduler
+from rota.errors import SpecError
 from rota.jobs.run import Outcome
 from rota.testing import Simulation, simulate
 
@@ -67,6 +68,16 @@ def test_a_year_with_clock_changes_has_no_double_and_no_gap(rota: Scheduler, zon
 def test_simulate_returns_all_that_happened(rota: Scheduler) -> None:
     rota.cron("0 12 * * *", lambda: None, name="noon", keep_runs=1)
     assert len(simulate(rota, START, days=30)) == 30
+
+
+def test_only_some_jobs_can_be_simulated(rota: Scheduler) -> None:
+    rota.every("1s", lambda: None, name="often")
+    rota.every("1h", lambda: None, name="seldom")
+    with Simulation(rota, only=["seldom"]) as simulation:
+        simulation.run_for("1d")
+    assert {run.job for run in simulation.runs()} == {"seldom"}
+    with pytest.raises(SpecError, match="no job 'never'"):
+        Simulation(rota, only=["never"])
 
 
 @pytest.mark.parametrize(
