@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rota.process.record import Record
     from rota.process.spec import ProbeSpec
 
-_READY_BY = {
+READY_BY = {
     "spawned": "",
     "message": "it said so itself",
     "notify": "it said so itself (sd_notify)",
@@ -39,7 +39,7 @@ def reason(record: Record, now: float = 0.0, zone: tzinfo | None = None) -> str:
     actual, instance = record.instance.actual, record.instance
     match actual:
         case Ready():
-            how = _READY_BY.get(actual.how, actual.how)
+            how = READY_BY.get(actual.how, actual.how)
             ready = f"; ready because {how}" if how else ""
             because = f"; started because: {instance.restart_reason}" if instance.restart_reason else ""
             return f"running for {uptime_word(now - instance.started)}{ready}{because}"

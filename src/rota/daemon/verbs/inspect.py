@@ -13,7 +13,7 @@ from rota.process import environ
 from rota.process.paths import NOWHERE
 from rota.process.state import Failed
 from rota.render.suggest import suggest
-from rota.render.text import Style
+from rota.render.text import Style, printable
 from rota.version import __version__
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from rota.wire.messages import Describe, Env, Report, Why
 
 LAST_LINES = 8
+EVENTS_A_LINE = 8
+"""Events of the ledger to read for a line of the story: a crash loop is three a round, and becomes one line."""
 _TAIL_BYTES = 16 * 1024
 
 
@@ -135,18 +137,28 @@ def _live_environ(world: World, entry: Entry) -> dict[str, str]:
 
 async def why(world: World, request: Why, answer: Answer, inbox: Inbox) -> None:
     """The story of an app: why it restarted, why it did not run."""
-    from rota.render.human import stamp
     from rota.render.reason import reason
+    from rota.render.story import story
 
     _, entries = find(world, request.target, request.cwd)
     for name in dict.fromkeys(entry.name for entry in entries):
-        story = world.ledger.events(name, request.limit)
-        answer.data(story)
+        events = world.ledger.events(name, request.limit * EVENTS_A_LINE)
+        answer.data(events)
         for entry in entries:
             if entry.name == name:
-                answer.text(f"{name} ({entry.id}) {reason(record_of(world, entry))}\n")
-        for at, instance, kind, detail in story:
-            answer.text(f"  {stamp(at)}  {name}:{instance}  {kind}{f'  {detail}' if detail else ''}\n")
+                answer.text(f"{name} ({entry.id}): {reason(record_of(world, entry))}\n")
+        for line in story(events, world.clock.now(), limit=request.limit):
+            answer.text(f"  {line}\n")
+        _last_words(world, answer, [entry for entry in entries if entry.name == name])
+
+
+def _last_words(world: World, answer: Answer, entries: list[Entry]) -> None:
+    """Of those that were given up: what they said at last is mostly the reason."""
+    paths = {record_of(world, e).error_path for e in entries if isinstance(e.instance.actual, Failed)}
+    for path in sorted(paths):
+        if lines := last_lines(path):
+            answer.text(f"  its last words, in {path}:\n")
+            answer.text("".join(f"    {printable(line.decode('utf-8', 'replace'))}\n" for line in lines))
 
 
 async def report(world: World, request: Report, answer: Answer, inbox: Inbox) -> None:
