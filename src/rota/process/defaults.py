@@ -40,6 +40,19 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     """Arguments for node itself, after each Node app's own."""
 
 
+_PLAIN = Defaults()
+
+
+def claimed(spec: AppSpec) -> AppSpec:
+    """For specifications that programs send: what differs from the plain defaults was said, noted in `own` or not."""
+    said = [
+        name
+        for name, (part, field) in STEERED.items()
+        if name not in spec.own and getattr(getattr(spec, part) if part else spec, field) != getattr(_PLAIN, name)
+    ]
+    return replace(spec, own=(*spec.own, *said)) if said else spec
+
+
 def settled(spec: AppSpec, defaults: Defaults) -> AppSpec:
     """The specification with the home's defaults wherever it does not say otherwise; itself when nothing changes."""
     changes: dict[str, dict[str, Any]] = {}

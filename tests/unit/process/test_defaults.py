@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rota.ecosystem.patch import apply_patch
-from rota.process.defaults import STEERED, Defaults, settled, with_node_options
+from rota.process.defaults import STEERED, Defaults, claimed, settled, with_node_options
 from rota.process.spec import AppSpec
 
 HOME = Defaults(
@@ -65,3 +65,10 @@ def test_one_variable_for_everybodys_number() -> None:
 )
 def test_options_for_node_reach_node_only(spec: AppSpec, expected: tuple[str, ...]) -> None:
     assert with_node_options(spec, ("--b",)).interpreter_args == expected
+
+
+def test_a_program_need_not_note_what_it_says() -> None:
+    spec = AppSpec(name="a", listen_timeout=20.0)
+    assert settled(claimed(spec), HOME).listen_timeout == 20.0
+    assert settled(claimed(spec), HOME).stop == settled(AppSpec(name="a"), HOME).stop
+    assert claimed(AppSpec(name="a")) == AppSpec(name="a")

@@ -12,6 +12,7 @@ from rota.daemon.supervisor import is_stuck
 from rota.daemon.verbs.act import announce, report_failures, report_held, restart, roll, say_how_reloaded
 from rota.daemon.verbs.show import show_list
 from rota.errors import NotPermitted
+from rota.process.defaults import claimed
 from rota.process.spec import resolved_instances
 from rota.process.state import Backoff, Down, Failed, Stopping
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: Inbox) -> None:
     """PM2's rules (reference, section 2.3)."""
     names = set(world.supervisor.by_name)
-    request = replace(request, specs=tuple(map(world.settings.settled, request.specs)))
+    request = replace(request, specs=tuple(world.settings.settled(claimed(spec)) for spec in request.specs))
     check_dependencies(request.specs, names)
     world.budgets.define(request.budgets)
     if request.from_file:
