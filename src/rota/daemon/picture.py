@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 from functools import lru_cache
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from rota.daemon.world import World
 
 NOTHING = Usage()
+STEP = 250
+"""Pictures taken in one turn of the loop."""
 
 
 def record_of(world: World, entry: Entry) -> Record:
@@ -45,10 +48,16 @@ def record_of(world: World, entry: Entry) -> Record:
     )
 
 
-def records(world: World) -> list[Record]:
-    """All of them, by id."""
+async def records_in_steps(world: World) -> list[Record]:
+    """All of them, by id; gives way to the rest of the loop now and then."""
     world.sample()
-    return [record_of(world, entry) for _, entry in sorted(world.supervisor.entries.items())]
+    found: list[Record] = []
+    for number, (id, entry) in enumerate(sorted(world.supervisor.entries.items()), 1):
+        if number % STEP == 0:
+            await asyncio.sleep(0)
+        if world.supervisor.entries.get(id) is entry:  # not deleted meanwhile
+            found.append(record_of(world, entry))
+    return found
 
 
 def log_source(world: World, entry: Entry) -> LogSource:

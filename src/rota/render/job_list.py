@@ -31,7 +31,7 @@ def job_columns(records: Sequence[Record], now: float, zone: tzinfo | None = Non
     jobs = [record.spec.job or JobSpec() for record in records]
     dues = [next_due(record, now, zone) for record in records]
     namespaces = [record.spec.namespace for record in records]
-    columns = [
+    return [
         # A job inside an app is no instance of ours, and has no id.
         Column(
             "id", [str(record.instance.id) if record.instance.id >= 0 else NOTHING for record in records], 0, BOLD_CYAN
@@ -50,8 +50,6 @@ def job_columns(records: Sequence[Record], now: float, zone: tzinfo | None = Non
         Column("cpu", [percent(record.usage.cpu) for record in records]),
         Column("mem", [bytes_word(record.usage.memory) for record in records]),
     ]
-    uniform = set(namespaces) == {"default"}
-    return [column for column in columns if not (uniform and column.title == "namespace")]
 
 
 def schedule(job: JobSpec, zone: bool = True) -> str:

@@ -8,11 +8,11 @@ from rota.process.state import Ready, process_of, status_word
 from rota.render.host import host_line
 from rota.render.human import bytes_word, percent, uptime_word
 from rota.render.job_list import job_columns
-from rota.render.table import PADDING, Column, box, total_width
+from rota.render.table import PADDING, STEP, Column, box_steps, total_width
 from rota.render.text import BLUE, BOLD, BOLD_CYAN, DIM, GREEN, INVERSE, RED, YELLOW, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from datetime import tzinfo
 
     from rota.process.record import Record
@@ -54,19 +54,50 @@ def process_table(
         host: figures of the machine for the last line.
         zone: where due times are shown; None means the zone of this machine.
     """
+    return "".join(table_steps(records, width, colour, sort, now, host, zone))[:-1]
+
+
+def table_steps(
+    records: Sequence[Record],
+    width: int = NOT_A_TERMINAL,
+    colour: bool = False,
+    sort: str = "",
+    now: float = 0.0,
+    host: HostMetrics | None = None,
+    zone: tzinfo | None = None,
+) -> Iterator[str]:
+    """The same piece after piece, each made within a few milliseconds; "" where none is ready yet."""
     style, rows = Style(colour), sort_records(records, sort)
     apps = [record for record in rows if record.spec.job is None]
     jobs = [record for record in rows if record.spec.job is not None]
-    lines: list[str] = []
     full = True
     if apps or not jobs:
-        columns = process_columns(apps, now)
+        columns = yield from _built(lambda some: process_columns(some, now), apps)
         full = total_width(columns) <= width
-        lines += box(columns if full else _narrowed(columns, _PROCESS_DROPS, width, _NAME_NARROW), style)
+        columns = columns if full else _narrowed(columns, _PROCESS_DROPS, width, _NAME_NARROW)
+        yield from map(_lines, box_steps(columns, style))
     if jobs:
-        lines += box(_narrowed(job_columns(jobs, now, zone), _JOB_DROPS, width, _JOB_NARROW), style)
-    last = host_line(host, width, disk=full) if host else ""
-    return "\n".join([*lines, last] if last else lines)
+        columns = yield from _built(lambda some: job_columns(some, now, zone), jobs)
+        if all(record.spec.namespace == "default" for record in jobs):
+            columns = _without(columns, "namespace")
+        yield from map(_lines, box_steps(_narrowed(columns, _JOB_DROPS, width, _JOB_NARROW), style))
+    yield _lines([host_line(host, width, disk=full)]) if host else ""
+
+
+def _built(
+    build: Callable[[Sequence[Record]], list[Column]], records: Sequence[Record]
+) -> Generator[str, None, list[Column]]:
+    """The columns of all records, made of a few of them at a time."""
+    columns = build(records[:STEP])
+    for first in range(STEP, len(records), STEP):
+        yield ""
+        for column, more in zip(columns, build(records[first : first + STEP]), strict=True):
+            column.extend(more)
+    return columns
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines if line)
 
 
 def process_columns(records: Sequence[Record], now: float) -> list[Column]:

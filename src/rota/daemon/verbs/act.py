@@ -66,7 +66,7 @@ async def act(world: World, request: Act, answer: Answer, inbox: Inbox) -> None:
     if request.action == "start" and not answer.code and done:
         answer.say("Process successfully started")
     if request.action != "reload":
-        show_list(world, answer)
+        await show_list(world, answer)
 
 
 async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[Entry], how: str) -> None:

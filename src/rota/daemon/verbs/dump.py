@@ -66,7 +66,7 @@ async def resurrect(world: World, request: Resurrect, answer: Answer, inbox: Inb
         answer.say(f"Process {saved.spec.exec_path} restored")
         _report(answer.warn if request.boot else answer.error, wanted)
     await wait_up(world, [entry.id for entry in left_wanted(world)])
-    show_list(world, answer)
+    await show_list(world, answer)
 
 
 def _report(say: Callable[[str], None], entries: list[Entry]) -> None:

@@ -36,7 +36,7 @@ async def scale(world: World, request: Scale, answer: Answer, inbox: Inbox) -> N
         await _up(world, answer, entries, wanted - len(entries))
     else:
         await _down(world, answer, entries[wanted:])
-    show_list(world, answer)
+    await show_list(world, answer)
 
 
 def _wanted(count: str, now: int) -> int:
@@ -78,4 +78,4 @@ async def reset(world: World, request: Reset, answer: Answer, inbox: Inbox) -> N
     for entry in entries:
         world.supervisor.reset(entry)
         answer.say(f"Resetting meta for process id {entry.id}")
-    show_list(world, answer)
+    await show_list(world, answer)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from rota.daemon.jobs.guests import guest_jobs
-from rota.daemon.picture import record_of, records
+from rota.daemon.picture import record_of, records_in_steps
 from rota.daemon.verbs.target import look_up
 from rota.render.ids import ids_text, pids_text
-from rota.render.list import process_table
+from rota.render.list import table_steps
+from rota.render.table import STEP
 
 if TYPE_CHECKING:
     from rota.daemon.answer import Answer
@@ -17,14 +19,17 @@ if TYPE_CHECKING:
     from rota.wire.messages import Find, Ids, Jlist, List, Pids
 
 
-def show_list(world: World, answer: Answer, sort: str = "") -> None:
-    """The process table, where the client wants one."""
+async def show_list(world: World, answer: Answer, sort: str = "") -> None:
+    """The process table, where the client wants one. Of thousands of jobs it is made and sent in pieces: due times and
+    exits do not wait for it."""
     if answer.render is None or answer.render.silent or not answer.render.table:
         return
-    answer.text(
-        process_table([*records(world), *guest_jobs(world)], answer.width, answer.colour, sort, world.clock.now())
-        + "\n"
-    )
+    found = [*await records_in_steps(world), *guest_jobs(world)]
+    for piece in table_steps(found, answer.width, answer.colour, sort, world.clock.now()):
+        answer.text(piece)
+        if len(found) > STEP:
+            await answer.drained()
+            await asyncio.sleep(0)
     if world.ledger.degraded:
         answer.note(
             f"the ledger cannot be written: {world.ledger.degraded} (supervision goes on; see {world.home.log})\n"
@@ -33,17 +38,17 @@ def show_list(world: World, answer: Answer, sort: str = "") -> None:
 
 async def list_apps(world: World, request: List, answer: Answer, inbox: Inbox) -> None:
     if request.render is None:
-        answer.data(records(world))
+        answer.data(await records_in_steps(world))
     elif request.mini:
         from rota.render.mini import mini_list
 
-        answer.text(mini_list(records(world), request.sort, world.clock.now()) + "\n")
+        answer.text(mini_list(await records_in_steps(world), request.sort, world.clock.now()) + "\n")
     else:
-        show_list(world, answer, request.sort)
+        await show_list(world, answer, request.sort)
 
 
 async def jlist(world: World, request: Jlist, answer: Answer, inbox: Inbox) -> None:
-    found = records(world)
+    found = await records_in_steps(world)
     answer.data(found)
     if request.pretty:
         from rota.render.inspect import prettylist

@@ -39,7 +39,7 @@ async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: 
         touched = await _scripts(world, request, answer)
     report_failures(answer, touched, "start")
     answer.data([entry.id for entry in touched])
-    show_list(world, answer)
+    await show_list(world, answer)
 
 
 async def _from_file(world: World, request: StartSpecs, answer: Answer, names: set[str]) -> list[Entry]:
