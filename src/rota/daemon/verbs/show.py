@@ -57,7 +57,12 @@ async def jlist(world: World, request: Jlist, answer: Answer, inbox: Inbox) -> N
     else:
         from rota.render.jlist import jlist as as_json
 
-        answer.text(as_json(found, request.show_env))
+        for first in range(0, max(len(found), 1), STEP):
+            records = as_json(found[first : first + STEP], request.show_env)[1:-1]
+            answer.text((b"," if first else b"[") + records + (b"" if first + STEP < len(found) else b"]"))
+            if len(found) > STEP:
+                await answer.drained()
+                await asyncio.sleep(0)
 
 
 async def find(world: World, request: Find, answer: Answer, inbox: Inbox) -> None:
