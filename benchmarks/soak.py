@@ -2,8 +2,8 @@
 
     python benchmarks/soak.py [--minutes 4] [--json FILE]
 
-Everything happens in a scratch home, at a pace that a busy day does not reach: some ten crashes, 6,000 lines and eight job runs a
-second. The first quarter is warming up; from then on the daemon's and the keeper's memory may not grow by more than a tenth,
+Everything happens in a scratch home, at a pace that a busy day does not reach: some ten crashes, 6,000 lines and twenty-four job
+runs a second; twenty minutes are 10,000 restarts, 7,000,000 lines and 28,000 runs. The first quarter is warming up; from then on the daemon's and the keeper's memory may not grow by more than a tenth,
 their descriptors not at all, and ledger and logs have to stay bounded. The exit code tells. Linux only.
 """
 
@@ -29,7 +29,7 @@ from rota.wire.messages import Jlist, Runs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CRASHERS, TALKERS, JOBS = 2, 3, 8
+CRASHERS, TALKERS, JOBS = 2, 3, 24
 MB = 2**20
 KEEP, LOG_SIZE = 4, MB
 EVERY = 3.0

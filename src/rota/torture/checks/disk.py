@@ -129,16 +129,18 @@ def _accounted(scratch: Scratch, chorus: Chorus, name: str) -> int:
     """Bytes that are missing from a log are those that the log itself says were dropped."""
     with open(scratch.logs(name), "rb") as file:
         lines = file.read().splitlines(keepends=True)
-    told = sum(int(found[1]) for line in lines if (found := DROPPED.search(line)))
-    whole = [line for line in lines if line.startswith(name.encode()) and line.endswith(b"\n") and len(line) == WIDTH]
-    last = int(whole[-1].split()[1])
+    told = [int(found[1]) for line in lines if (found := DROPPED.search(line))]
     if not told:
         raise Broken(f"the log of {name} does not tell that anything was dropped")
-    missing = (last + 1 - len(whole)) * WIDTH
-    # A line that was cut is counted in part, and what was kept of it stands in the log.
-    if abs(missing - told) > 2 * WIDTH:
-        raise Broken(f"{missing} bytes of {name} are missing, {told} are told to be dropped")
-    return told
+    begin = name.encode()
+    whole = [line for line in lines if line.startswith(begin) and line.endswith(b"\n") and len(line) == WIDTH]
+    # Of a line that was cut the log has the beginning, perhaps with a line feed that the app did not write.
+    cut = sum(len(line) for line in lines if line.startswith(begin)) - len(whole) * WIDTH
+    last = int(whole[-1].split()[1])
+    missing = (last + 1 - len(whole)) * WIDTH - cut
+    if abs(missing - sum(told)) > 2 * len(told):
+        raise Broken(f"{missing} bytes of {name} are missing, {sum(told)} are told to be dropped ({len(told)} times)")
+    return sum(told)
 
 
 def _at_dev_full(scene: Scene) -> Finding:
