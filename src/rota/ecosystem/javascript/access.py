@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LARGEST = 8 * 1024 * 1024
+_ALLOWANCE = 32 * 1024 * 1024
+"""Bytes that one evaluation may learn, each question counted as `_QUESTION` besides: what is answered is held in memory."""
+_QUESTION = 1024
+_LONGEST_PATH = 4096
 _SUFFIXES = ("", ".js", ".json", ".cjs", ".mjs", "/index.js", "/index.json", "/index.cjs", "/index.mjs")
 _TYPES = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
 
@@ -21,6 +25,10 @@ Fact = dict[str, Any]
 
 class Refused(Exception):
     """The path is outside of what may be read."""
+
+
+class Exhausted(Exception):
+    """More has been asked than any configuration needs."""
 
 
 class Access:
@@ -32,6 +40,7 @@ class Access:
 
     def __init__(self, *roots: str) -> None:
         self._roots = {os.path.realpath(root) for root in roots} - {"/"}
+        self._left = _ALLOWANCE
         # A question comes out of the sandbox: nothing but these may be asked.
         self._kinds: dict[str, Callable[..., Any]] = {
             "read": self._read,
@@ -43,8 +52,14 @@ class Access:
         }
 
     def answer(self, question: str) -> Fact:
+        """The fact.
+
+        Raises:
+            Exhausted: the allowance is used up.
+        """
+        self._spend(_QUESTION)
         kind, *words = question.split("\0")
-        if kind not in self._kinds or len(words) != (2 if kind == "module" else 1):
+        if kind not in self._kinds or len(words) != (2 if kind == "module" else 1) or len(question) > _LONGEST_PATH:
             return {"error": "EINVAL"}
         try:
             return {"value": self._kinds[kind](*words)}
@@ -54,6 +69,11 @@ class Access:
             return {"error": _code(error)}
         except UnicodeDecodeError:
             return {"error": "ERR_INVALID_ENCODING"}
+
+    def _spend(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise Exhausted
 
     def _allowed(self, path: str) -> str:
         """The real path, symbolic links followed: they may not lead outside."""
@@ -71,6 +91,7 @@ class Access:
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
             raise OSError(27, "too large")
+        self._spend(len(content))
         return content.decode("utf-8-sig")
 
     def _stat(self, path: str) -> Fact:
@@ -87,7 +108,11 @@ class Access:
 
     def _list(self, path: str) -> list[Fact]:
         with os.scandir(self._allowed(path)) as entries:
-            return sorted(({"name": e.name, "type": _type_of(e)} for e in entries), key=lambda entry: entry["name"])
+            return sorted((self._entry(e) for e in entries), key=lambda entry: entry["name"])
+
+    def _entry(self, entry: os.DirEntry[str]) -> Fact:
+        self._spend(len(entry.name) + _QUESTION)
+        return {"name": entry.name, "type": _type_of(entry)}
 
     def _module(self, folder: str, name: str) -> Fact:
         """Node's resolution, as far as configuration files need it."""
@@ -145,7 +170,10 @@ def as_module(path: str, source: str) -> Fact:
         return {"kind": "json", "source": source}
     if source.startswith("#!"):
         source = f"//{source}"
-    body = None if path.endswith(".cjs") else as_function_body(source)
+    try:
+        body = None if path.endswith(".cjs") else as_function_body(source)
+    except (IndexError, RecursionError):
+        body = None  # no program; the engine says what is wrong with it
     return {"kind": "cjs", "source": source} if body is None else {"kind": "esm", "source": body}
 
 

@@ -10,7 +10,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rota.ecosystem.javascript.access import Access, as_module
+from rota.ecosystem.javascript.access import Access, Exhausted, as_module
+from rota.ecosystem.javascript.confined import Ended, confined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,29 @@ def evaluate(path: str, source: str, *, cwd: str, environ: Mapping[str, str], is
     Raises:
         Failed: with the reason.
     """
+    try:
+        found = confined(lambda: _attempted(path, source, cwd, environ, is_expression=is_expression))
+    except Ended as end:
+        if end.why == "crash":
+            raise Failed("it makes the engine crash", final=True) from None
+        raise Failed(_too_long() if end.why == "time" else _too_much(), final=True) from None
+    if "failed" in found:
+        raise Failed(found["failed"], final=found["final"])
+    return Evaluated(found["value"], tuple(found["output"]))
+
+
+def _attempted(path: str, source: str, cwd: str, environ: Mapping[str, str], *, is_expression: bool) -> dict[str, Any]:
+    """The value, or why there is none, as JSON."""
+    try:
+        found = _evaluated(path, source, cwd, environ, is_expression=is_expression)
+    except Failed as failure:
+        return {"failed": failure.message, "final": failure.final}
+    except RecursionError:
+        return {"failed": "it is nested too deeply", "final": True}
+    return found._asdict()
+
+
+def _evaluated(path: str, source: str, cwd: str, environ: Mapping[str, str], *, is_expression: bool) -> Evaluated:
     folder = os.path.dirname(path)
     access = Access(folder, cwd)
     expression = {"kind": "cjs", "source": f"module.exports = (\n{source}\n)"}
@@ -76,7 +100,10 @@ def evaluate(path: str, source: str, *, cwd: str, environ: Mapping[str, str], is
         new = [question for question in dict.fromkeys(map(str, state["wanted"])) if question not in facts]
         if not new:
             return _concluded(state, path, 1 if is_expression else 0)
-        facts |= {question: access.answer(question) for question in new}
+        try:
+            facts |= {question: access.answer(question) for question in new}
+        except Exhausted:
+            raise Failed("it asks for too many files, or too large ones", final=True) from None
     raise Failed(f"it reads more than {_ROUNDS} files", final=True)
 
 
@@ -119,12 +146,16 @@ def _limit(text: str) -> Failed:
     if "interrupted" in text:
         return Failed(_too_long(), final=True)
     if "out of memory" in text or "string too long" in text or text.strip() in ("", "null"):
-        return Failed(f"it uses more than {MEMORY_LIMIT >> 20} MB of memory", final=True)
+        return Failed(_too_much(), final=True)
     return Failed(text.strip().splitlines()[0])
 
 
 def _too_long() -> str:
     return f"it runs for more than {TIME_LIMIT:g} s"
+
+
+def _too_much() -> str:
+    return f"it uses more than {MEMORY_LIMIT >> 20} MB of memory"
 
 
 def _concluded(state: dict[str, Any], path: str, shift: int) -> Evaluated:
