@@ -118,7 +118,7 @@ class Home:
 
     @property
     def runtime_dir(self) -> str:
-        """Directory for FIFOs (and a socket whose path in the home is too long), on tmpfs where there is one.
+        """Directory for FIFOs (and a socket whose path in the home is too long), on tmpfs where there is one that stays.
 
         `run` in the home points to the one in use, so that a login shell and a daemon started at boot agree although
         only one of them has XDG_RUNTIME_DIR.
@@ -130,10 +130,17 @@ class Home:
         return chosen if _is_ours(chosen) else self._choose_runtime_dir()
 
     def _choose_runtime_dir(self) -> str:
+        root = _runtime_root()
+        if root is None and len(os.fsencode(self.path)) <= SOCKET_PATH_LIMIT:
+            return f"{self.path}/pipes-{self.id}"
+        return f"{root or _shared_root()}/rota-{os.getuid()}-{self.id}"
+
+    @property
+    def id(self) -> str:
+        """Tells this home from every other: the runtime directory has it in its name, a process in its environment."""
         from hashlib import sha1  # costs milliseconds that the everyday commands need not pay
 
-        digest = sha1(os.fsencode(_path.realpath(self.path)), usedforsecurity=False).hexdigest()[:12]
-        return f"{_runtime_root()}/rota-{os.getuid()}-{digest}"
+        return sha1(os.fsencode(_path.realpath(self.path)), usedforsecurity=False).hexdigest()[:12]
 
     def ensure(self) -> Home:
         """Create the home, its directories and the runtime directory, all 0700.
@@ -151,13 +158,33 @@ class Home:
         return self
 
 
-def _runtime_root() -> str:
+def _runtime_root() -> str | None:
+    """Where directories of this user live as long as the machine runs; None when only the home does."""
     uid = os.getuid()
+    if uid and _goes_with_the_login(uid):
+        return None
     candidates = [os.environ.get("XDG_RUNTIME_DIR", ""), "/run" if uid == 0 else f"/run/user/{uid}"]
     for candidate in candidates:
         if candidate.startswith("/") and len(candidate) < 60 and os.access(candidate, os.W_OK | os.X_OK):
             return candidate.rstrip("/") or "/"
+    return _shared_root()
+
+
+def _shared_root() -> str:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else "/tmp"  # noqa: S108 - owner and mode are checked
+
+
+def _goes_with_the_login(uid: int) -> bool:
+    """Whether logind removes /run/user/UID, and what is the user's in /dev/shm, when a person's last session ends
+    (logind.conf(5), UserStopDelaySec and RemoveIPC; system users below 1000 are spared). rota outlives a login."""
+    if uid < 1000 or not _path.isdir("/run/systemd/users"):
+        return False
+    import pwd
+
+    try:
+        return not _path.exists(f"/var/lib/systemd/linger/{pwd.getpwuid(uid).pw_name}")
+    except KeyError:
+        return True
 
 
 def _is_ours(directory: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 from rota.errors import RotaError
 from rota.process.spec import RestartSpec, StopSpec
 from rota.process.state import Down
-from rota.wire.messages import Act, Resurrect, Save, StartSpecs, Update
+from rota.wire.messages import Act, Resurrect, Save, SendLine, StartSpecs, Update
 from tests.daemon.host import alive, kill, python, shell, spec
 from tests.daemon.lines import count
 from tests.eventually import eventually
@@ -447,3 +448,30 @@ def test_a_command_while_rota_ends_gets_a_daemon_of_its_own(host: Host) -> None:
     shown = host.cli("list")
     assert shown.code == 0
     assert "app" not in shown.out
+
+
+def test_a_runtime_directory_that_vanishes_costs_nothing(host: Host) -> None:
+    """As logind removes it with a user's last session."""
+    pids = tickers(host, 2)
+    host.start("echo", python("echo"))
+    host.start("other", SLEEP)
+    echo, other = host.pid("echo"), host.pid("other")
+    shutil.rmtree(host.home.runtime_dir)
+
+    host.call(Act(action="restart", targets=("other",)))
+    assert host.status("other") == "online"
+    assert host.pid("other") != other
+    assert os.path.isdir(host.home.runtime_dir)
+    host.call(SendLine(id=str(host.record("echo").instance.id), line="one"))
+    host.logs("echo", "one")
+    host.back(host.kill_daemon())
+    daemon = host.daemon
+    kill(host.keeper)
+    host.back(daemon)
+    host.call(SendLine(id=str(host.record("echo").instance.id), line="two"))
+    host.logs("echo", "two")
+    assert host.pid("echo") == echo
+    assert {name: host.pid(name) for name in pids} == pids
+    host.call(Act(action="stop", targets=("all",)))
+    assert all(count(host.logs(name, "\nend ")).clean for name in pids)
+    assert "is gone; new FIFOs are made in" in host.own_log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,3 +73,19 @@ def test_a_long_home_has_its_socket_in_the_runtime_directory(tmp_path: Path, mon
     long = Home("/srv/" + "ü" * 60)
     assert long.socket.startswith("/tmp/rota-")
     assert len(os.fsencode(long.socket)) < 100
+
+
+@pytest.mark.parametrize(("uid", "logind", "lingers", "inside"), [
+    (1000, True, False, True), (1000, True, True, False), (1000, False, False, False), (999, True, False, False),
+])  # fmt: skip
+def test_what_goes_with_a_login_is_no_place_for_fifos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, logind: bool, lingers: bool, inside: bool
+) -> None:
+    found = {"/run/systemd/users": logind, "/var/lib/systemd/linger/deploy": lingers}
+    monkeypatch.setattr("os.path.isdir", lambda path: found.get(path, False))
+    monkeypatch.setattr("os.path.exists", lambda path: found.get(path, False))
+    monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_name="deploy"))
+    monkeypatch.setattr("os.getuid", lambda: uid)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/dev")
+    home = Home(str(tmp_path / "h"))
+    assert home.runtime_dir == (f"{home.path}/pipes-{home.id}" if inside else f"/dev/rota-{uid}-{home.id}")

@@ -123,8 +123,17 @@ class Effects:
             extra["NOTIFY_SOCKET"] = world.notify_path
         env = environ.build(record, home=world.home.path, home_id=world.home_id, gen=gen, extra=extra)
         spec = with_node_options(entry.spec, world.settings.defaults.node_options)
-        order = spawn.Order(entry.id, gen, spec, env, world.run_dir, ipc=wants_ipc(spec))
+        order = spawn.Order(entry.id, gen, spec, env, self._run_dir(), ipc=wants_ipc(spec))
         return world.cluster.prepared(entry, order)
+
+    def _run_dir(self) -> str:
+        """Somebody may have removed it, as logind does when the user's last session ends: another one takes its place, and
+        what runs keeps the FIFOs it has open."""
+        world, before = self._world, self._world.run_dir
+        if not os.path.isdir(before):
+            world.run_dir = world.home.ensure().runtime_dir
+            log.warning("%s is gone; new FIFOs are made in %s", before, world.run_dir)
+        return world.run_dir
 
     def take(self, entry: Entry, child: Child, *, adopted: bool = False) -> None:
         """A process is there, new or adopted: watch it, drain it, listen to it."""

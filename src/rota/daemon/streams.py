@@ -107,11 +107,11 @@ class Streams:
 def reopen_fifo(path: str, kept: int | None, in_use: str = "") -> int | None:
     """A read end of a FIFO that exists already: by its name, else through the descriptor the keeper held, else through the
     one that the process itself has open (`in_use`, in /proc), if that is still the FIFO of this name: somebody may have
-    emptied the runtime directory."""
+    emptied the runtime directory, or removed it, so that another one has taken its place."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     candidates = [path, f"/proc/self/fd/{kept}" if kept is not None else ""]
     with contextlib.suppress(OSError):
-        if in_use and os.readlink(in_use) == f"{path} (deleted)":
+        if in_use and _is_that_fifo(os.readlink(in_use), path):
             candidates.append(in_use)
     for candidate in candidates:
         try:
@@ -119,6 +119,13 @@ def reopen_fifo(path: str, kept: int | None, in_use: str = "") -> int | None:
         except OSError:
             continue
     return None
+
+
+def _is_that_fifo(found: str, path: str) -> bool:
+    """Runtime directories of one home differ in what stands before the home's id."""
+    directory, _, name = found.removesuffix(" (deleted)").rpartition("/")
+    ours, _, expected = path.rpartition("/")
+    return name == expected and directory.rpartition("-")[2] == ours.rpartition("-")[2]
 
 
 def silence() -> int:

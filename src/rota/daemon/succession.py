@@ -123,9 +123,12 @@ def _kept(world: World, child: spawn.Child | None) -> str:
         return ""
     fds: list[int] = []
     for stream in ("out", "err"):
+        path = spawn.fifo_path(world.run_dir, child.key, child.gen, stream)
+        if not os.path.exists(path):  # the runtime directory was emptied; our own end is still the same FIFO
+            path = f"/proc/self/fd/{child.fds[stream]}"
         try:
-            fds.append(os.open(spawn.fifo_path(world.run_dir, child.key, child.gen, stream), os.O_RDWR))
-        except OSError:
+            fds.append(os.open(path, os.O_RDWR))
+        except (OSError, KeyError):
             return ""
     if child.ipc is not None:
         fds.append(os.dup(child.ipc.fileno()))

@@ -35,6 +35,7 @@ class World:
     home_id: str
     """Tells this home's processes from another's in MARKER."""
     run_dir: str
+    """Where new FIFOs are made."""
     clock: Clock
     loop: asyncio.AbstractEventLoop
     ledger: Ledger

@@ -146,8 +146,14 @@ class _Pipes:
     def open(self) -> None:
         for stream in ("in", "out", "err"):
             path = self.path(stream)
-            with contextlib.suppress(FileExistsError):
+            try:
                 os.mkfifo(path, 0o600)
+            except FileExistsError:
+                pass
+            except OSError as error:
+                failed = SpawnFailed(f"no FIFO can be made in {self._order.run_dir}: {error.strerror}")
+                failed.temporary = error.errno in TEMPORARY
+                raise failed from error
             self.child[stream] = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             if stream != "in":
                 self.ours[stream] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

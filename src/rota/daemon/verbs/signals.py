@@ -74,6 +74,8 @@ def write_input(world: World, entry: Entry, data: bytes) -> None:
         raise UsageError("more than 1 MiB at once", "send it in pieces")
     path = fifo_path(world.run_dir, entry.id, entry.child.gen, "in")
     try:
+        if not os.path.exists(path):  # the runtime directory was emptied; the process has it open
+            path = f"/proc/{entry.child.process.pid}/fd/0"
         fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise RotaError(f"the standard input of {entry.name} cannot be written: {error.strerror}") from error
