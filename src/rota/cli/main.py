@@ -14,8 +14,8 @@ from click.shell_completion import CompletionItem
 from rota.cli import fast, verb_table
 from rota.cli.session import Session
 from rota.ecosystem.options import option_table
-from rota.ecosystem.problems import suggestion
 from rota.errors import RotaError, UsageError
+from rota.suggest import suggestion
 from rota.version import __version__
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rota.ecosystem.files import DEFAULT_FILES, FileKind, is_process_file, kind_of
-from rota.ecosystem.problems import Findings, suggestion
+from rota.ecosystem.problems import Findings
 from rota.errors import SpecError
 from rota.process.spec import AppSpec  # noqa: TC001 - msgspec resolves annotations at run time
+from rota.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

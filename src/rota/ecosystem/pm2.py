@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rota.ecosystem import units, values
 from rota.ecosystem.keys import BY_NAME, SPELLINGS, canonical
 from rota.ecosystem.patch import JOB_ONLY
-from rota.ecosystem.problems import Findings, Wrong, suggestion
+from rota.ecosystem.problems import Findings, Wrong
+from rota.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,7 +74,9 @@ def _apps(document: dict[str, Any] | list[Any], findings: Findings, *, package: 
     elif any(name in document for name in ("script", "exec", "cmd", "command", "name")):
         yield "", document
     elif "static" not in document:
-        hint = suggestion(next(iter(document), ""), _TOP_KEYS) or 'the usual form is { apps: [{ script: "app.py" }] }'
+        hint = (
+            suggestion(str(next(iter(document), "")), _TOP_KEYS) or 'the usual form is { apps: [{ script: "app.py" }] }'
+        )
         findings.problem("", "holds no apps", hint)
 
 
@@ -114,7 +117,7 @@ def read_app(app: Any, key: str, findings: Findings) -> Settings | None:
 
 
 def _unknown(name: str, known: Iterable[str], key: str = "") -> str:
-    hint = suggestion(name, known)
+    hint = suggestion(str(name), known)
     return f"{_join(key, name)}: unknown key, ignored{'; ' + hint if hint else ''}"
 
 

@@ -71,11 +71,3 @@ class Findings:
         """Raises InvalidEcosystem if there is a problem."""
         if self.problems:
             raise InvalidEcosystem(self.problems, file=file)
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`did you mean "x"?`, or nothing when no known word is near."""
-    import difflib
-
-    matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f'did you mean "{matches[0]}"?' if matches else ""

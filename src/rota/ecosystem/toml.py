@@ -8,8 +8,9 @@ from rota.ecosystem import native_keys as keys
 from rota.ecosystem import units, values
 from rota.ecosystem.keys import SPELLINGS
 from rota.ecosystem.pm2 import Entry
-from rota.ecosystem.problems import Findings, Wrong, suggestion
+from rota.ecosystem.problems import Findings, Wrong
 from rota.jobs.spec import JobSpec
+from rota.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

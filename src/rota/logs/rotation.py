@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from rota.errors import SpecError
 from rota.logs.dates import DateFormat, zone
+from rota.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -196,8 +196,7 @@ def policy_from_settings(settings: Mapping[str, object], cron: CronParser) -> Ro
     given = {key.removeprefix(_PREFIX): str(value).strip() for key, value in settings.items()}
     for key in given:
         if key not in _SETTINGS:
-            close = get_close_matches(key, _SETTINGS, 1)
-            raise SpecError("unknown setting", f"did you mean {close[0]}?" if close else "", key=_PREFIX + key)
+            raise SpecError("unknown setting", suggestion(key, _SETTINGS), key=_PREFIX + key)
     tz = given.get("TZ") or None
     interval = given.get("rotateInterval", "0 0 * * *")
     default = RotationPolicy()

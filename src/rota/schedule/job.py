@@ -14,6 +14,7 @@ from rota.jobs.plan import Schedule, schedule_of
 from rota.jobs.spec import JobSpec, Missed, Overlap, check
 from rota.schedule.budgets.budget import Budget
 from rota.schedule.holds import Adaptive, Breaker
+from rota.suggest import suggestion
 from rota.timing.cron import Cron
 from rota.timing.duration import format_duration, parse_duration
 
@@ -179,10 +180,7 @@ def _refuse_unknown(options: JobOptions, name: str) -> None:
     known = JobOptions.__annotations__
     for key in options:
         if key not in known:
-            import difflib
-
-            close = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"known are: {', '.join(known)}"
+            hint = suggestion(key, known) or f"known are: {', '.join(known)}"
             raise SpecError(f"{name}: there is no option {key!r}", hint, key=key)
     _one_of(options.get("overlap", "skip"), ("skip", "queue", "replace", "allow"), "overlap")
     _one_of(options.get("missed", "auto"), ("one", "none", "auto"), "missed")

@@ -202,7 +202,7 @@ def test_an_empty_interval_means_never_by_time() -> None:
         ("rotateInterval", "daily", "five fields"),
         ("workerInterval", "often", "number of seconds"),
         ("TZ", "Mars/Olympus", "unknown time zone"),
-        ("maxsize", "1M", "did you mean max_size"),
+        ("maxsize", "1M", 'did you mean "max_size"'),
     ],
 )
 def test_wrong_settings_are_refused_with_a_reason(key: str, value: str, message: str) -> None:

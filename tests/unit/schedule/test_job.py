@@ -107,7 +107,7 @@ def test_the_run_is_passed_to_those_who_want_it(rota: Scheduler, function: Any, 
     [
         (lambda r: r.every("2 parsecs", work), "is not a duration", "90s"),
         (lambda r: r.every("0s", work, overlap="never"), "overlap='never'", "'skip' or 'queue'"),
-        (lambda r: r.every("2m", work, overlaps="skip"), "no option 'overlaps'", "did you mean overlap?"),
+        (lambda r: r.every("2m", work, overlaps="skip"), "no option 'overlaps'", 'did you mean "overlap"?'),
         (lambda r: r.every("2m", work, timeout="soon"), "timeout", "90s"),
         (lambda r: r.every("2m", work, isolate="thread"), "isolate='thread'", "'process'"),
         (lambda r: r.every("2m", lambda: None), "has no name", "name="),

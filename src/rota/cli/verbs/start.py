@@ -16,8 +16,8 @@ from rota.cli.target_type import ANYTHING
 from rota.cli.written import write_file
 from rota.ecosystem.files import is_process_file
 from rota.ecosystem.load import find_default, spec_from_script
-from rota.ecosystem.problems import suggestion
 from rota.errors import SpecError, UsageError
+from rota.suggest import suggestion
 from rota.wire.messages import Find, StartSpecs
 
 if TYPE_CHECKING:

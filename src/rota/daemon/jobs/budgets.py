@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rota.errors import SpecError, StoreUnavailable
-from rota.render.suggest import did_you_mean
+from rota.suggest import did_you_mean
 from rota.timing.meter import BudgetRule
 from rota.wire.messages import BudgetTerms
 

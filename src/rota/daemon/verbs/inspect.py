@@ -12,8 +12,8 @@ from rota.errors import TargetNotFound
 from rota.process import environ
 from rota.process.paths import NOWHERE
 from rota.process.state import Failed
-from rota.render.suggest import suggest
 from rota.render.text import Style, printable
+from rota.suggest import suggestion
 from rota.version import __version__
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ async def describe(world: World, request: Describe, answer: Answer, inbox: Inbox
 
     ids = look_up(world, request.target, request.cwd).ids
     if not ids:
-        close = suggest(request.target, [entry.name for entry in world.supervisor.entries.values()])
-        hint = f"did you mean {close}?" if close else "`rota list` shows what there is"
+        near = suggestion(request.target, [entry.name for entry in world.supervisor.entries.values()])
+        hint = near or "`rota list` shows what there is"
         raise TargetNotFound(f"{request.target} doesn't exist", hint)
     world.sample()
     for id in ids:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rota.daemon.jobs.runbook import APP
 from rota.errors import NotPermitted, TargetNotFound, UsageError
 from rota.jobs.run import Outcome
-from rota.render.suggest import did_you_mean
+from rota.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from rota.daemon.answer import Answer

@@ -11,7 +11,7 @@ from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
 from rota.errors import TargetNotFound, UsageError
-from rota.render.suggest import suggest
+from rota.suggest import suggestion
 
 if TYPE_CHECKING:
     from rota.daemon.answer import Answer
@@ -25,8 +25,8 @@ async def scale(world: World, request: Scale, answer: Answer, inbox: Inbox) -> N
     """`5` absolute, `+2`, `-1`. The newest leave first."""
     entries = named(world, (request.name,))
     if not entries:
-        close = suggest(request.name, [entry.name for entry in world.supervisor.entries.values()])
-        hint = f"did you mean {close}?" if close else "`rota list` shows what there is"
+        near = suggestion(request.name, [entry.name for entry in world.supervisor.entries.values()])
+        hint = near or "`rota list` shows what there is"
         raise TargetNotFound(f"Application {request.name} not found", hint)
     wanted = _wanted(request.count, len(entries))
     if wanted == len(entries):

@@ -14,7 +14,7 @@ from rota.daemon.procs.spawn import fifo_path
 from rota.daemon.talk import node_messages
 from rota.daemon.verbs.target import find, look_up
 from rota.errors import RotaError, TargetNotFound, UsageError
-from rota.render.suggest import suggest
+from rota.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +44,8 @@ def _number(name: str) -> int:
     try:
         return signals.Signals(signal_number(name)).value
     except (KeyError, ValueError):
-        close = suggest(name.upper(), [known.name for known in signals.Signals])
-        raise UsageError(f"{name} is not a signal", f"did you mean {close}?" if close else "try SIGUSR2") from None
+        near = suggestion(name.upper(), [known.name for known in signals.Signals])
+        raise UsageError(f"{name} is not a signal", near or "try SIGUSR2") from None
 
 
 def _one(world: World, id: str) -> Entry:

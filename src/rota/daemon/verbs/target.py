@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota.process.selection import Known, Selection, not_found, select
-from rota.render.suggest import suggest
+from rota.suggest import suggest
 
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry

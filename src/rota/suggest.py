@@ -1,9 +1,8 @@
-"""What someone who mistyped a name probably meant."""
+"""PURE. What someone who mistyped a name probably meant. For every room: names of apps, keys of files, verbs, options."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -32,6 +31,12 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """` — did you mean api?`, or nothing."""
     meant = suggest(name, candidates)
     return f" — did you mean {meant}?" if meant else ""
+
+
+def suggestion(name: str, candidates: Iterable[str]) -> str:
+    """`did you mean "api"?`, or nothing: a hint by itself."""
+    meant = suggest(name, candidates)
+    return f'did you mean "{meant}"?' if meant else ""
 
 
 def slips(one: str, other: str, enough: int) -> int:

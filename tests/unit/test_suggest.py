@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.render.suggest import did_you_mean, slips, suggest
+from rota.suggest import did_you_mean, slips, suggest
 
 KNOWN = ["api", "worker", "treasury-snapshot", "API-v2", "db"]
 
