@@ -26,6 +26,18 @@ class Loader(_SAFE):  # type: ignore[misc, valid-type]
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+        """Keys are texts, as in JavaScript: `8080: x` has the key "8080"."""
+        if isinstance(node, yaml.MappingNode):
+            self.flatten_mapping(node)
+            node.value = [(_as_text(key), value) for key, value in node.value]
+        found: dict[str, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+def _as_text(key: yaml.Node) -> yaml.Node:
+    return yaml.ScalarNode(f"{_TAG}str", key.value) if isinstance(key, yaml.ScalarNode) else key
+
 
 def _integer(loader: Loader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rota.ecosystem import yaml_core
 from rota.ecosystem.load import Budget, load_stdin, names_in_file, names_in_stdin
 from rota.ecosystem.options import CliOptions
 from rota.errors import SpecError
@@ -87,6 +88,15 @@ def test_a_byte_order_mark_is_no_problem(project: Project) -> None:
     project.write("a.js")
     (project.root / "e.json").write_bytes(b'\xef\xbb\xbf{"script": "a.js"}')
     assert project.app("e.json").name == "a"
+
+
+def test_keys_of_yaml_are_texts() -> None:
+    text = "env: {8080: a, true: b, null: c, 0.5: d}\nbase: &base {x: 1}\nmore: {<<: *base, y: 2}"
+    assert yaml_core.read(text) == {
+        "env": {"8080": "a", "true": "b", "null": "c", "0.5": "d"},
+        "base": {"x": 1},
+        "more": {"x": 1, "y": 2},
+    }
 
 
 def test_yaml_is_read_as_pm2_reads_it(project: Project) -> None:
