@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import SLEEPER
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
@@ -134,3 +136,21 @@ def test_flush_and_reload(talking: Rota) -> None:
     assert "Logs flushed" in out
     assert talking.log("talk-out.log") == ""
     assert talking.ok("reloadLogs") == "Reloading all logs...\nAll logs reloaded\n"
+
+
+def test_what_is_no_file_has_nothing_to_show_and_spoils_nothing(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    (warm.cwd / "directory.log").mkdir()
+    os.mkfifo(warm.cwd / "fifo.log")
+    warm.ok("start", "app.py", "--name", "fine")
+    warm.ok("start", "app.py", "--name", "directory", "-o", "directory.log")
+    warm.ok("start", "app.py", "--name", "fifo", "-e", "fifo.log")
+    eventually(lambda: "up" in warm.log("fine-out.log"))
+    assert "up" in warm.ok("logs", "all", "--nostream", timeout=10)
+
+
+def test_an_app_without_a_log_is_told_from_no_app(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    warm.ok("start", "app.py", "-o", "/dev/null", "-e", "/dev/null")
+    assert "no app of what matches writes such a log: app" in warm("logs", "app", "--nostream").stderr
+    assert "no app matches: nobody" in warm("logs", "nobody", "--nostream").stderr

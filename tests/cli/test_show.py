@@ -9,7 +9,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.cli.conftest import SLEEPER
+import pytest
+
+from tests.cli.conftest import PROGRAM, SLEEPER
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Rota
@@ -131,3 +133,38 @@ def test_a_daemon_of_another_version_is_named_on_stderr(warm: Rota) -> None:
         assert "rota 99.0 is installed" in done.stderr
         assert "rota update" in done.stderr
         assert "rota update" not in done.stdout
+
+
+def test_a_directory_that_is_gone_or_has_no_name_in_utf_8_hinders_only_what_needs_it(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    warm.ok("start", "app.py", "--name", "api")
+    gone = "mkdir gone; cd gone; rmdir ../gone; exec "
+    nameless = r"""cd "$(printf 'caf\351')"; exec """
+    os.mkdir(os.fsencode(warm.cwd) + b"/caf\xe9")
+    for place, hint in ((gone, "cd to another one"), (nameless, "rename it")):
+
+        def said(words: str, place: str = place) -> str:
+            line = f"{place} {PROGRAM} {words}"
+            done = subprocess.run(
+                ["sh", "-c", line],
+                cwd=warm.cwd,
+                env=warm.environ,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=20,
+            )
+            assert "Traceback" not in done.stderr
+            return done.stdout + done.stderr
+
+        assert "online" in said("list")
+        assert "(0) ✓" in said("restart api")
+        assert "tailing" in said("logs api --nostream").lower()
+        assert hint in said("start app.py")
+
+
+@pytest.mark.parametrize("words", [("stop",), ("start", "app.py", "--"), ("logs", "--nostream"), ("set", "a")])
+def test_bytes_that_are_no_text_are_refused_in_one_line(warm: Rota, words: tuple[str, ...]) -> None:
+    said = warm.fails(*words, os.fsdecode(b"caf\xe9"))
+    assert "not UTF-8 text: 'caf\\xe9'" in said
+    assert len(said.splitlines()) == 2

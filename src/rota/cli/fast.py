@@ -94,6 +94,8 @@ class CommandLine:
         self.colourless = self.force = self.mini = False
         self.sort = ""
         rest = iter(argv)
+        if not all(map(is_text, argv)):
+            raise NotSimple("bytes")
         for word in rest:
             if not word.startswith("-") or (len(words) == 2 and words[0] == "scale" and word[1:].isdigit()):
                 words.append(word)
@@ -139,12 +141,18 @@ def _render(line: CommandLine) -> dict[str, object]:
     return {**shown, "prefix": prefix} if prefix else shown
 
 
+def directory() -> str:
+    """The caller's directory as text. One that was removed, or whose name is not UTF-8, gives a path that leads nowhere:
+    what needs none, as `rota stop api`, still works."""
+    try:
+        return os.fsencode(os.getcwd()).decode("utf-8", "replace")
+    except OSError:
+        return "/(the directory was removed)"
+
+
 def request(line: CommandLine, verb: str, /, **fields: object) -> bytes:
     """One framed request that asks for rendered text."""
-    try:
-        body = {"verb": verb, "protocol": PROTOCOL, "version": __version__, "cwd": os.getcwd(), **fields}
-    except OSError as error:
-        raise NotSimple("the working directory is gone") from error
+    body = {"verb": verb, "protocol": PROTOCOL, "version": __version__, "cwd": directory(), **fields}
     if "render" not in body:
         body["render"] = _render(line)
     payload = _json(body).encode("ascii")
@@ -249,10 +257,11 @@ def _is_plain(target: str) -> bool:
 
 def shell_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment as JSON can carry it: what is not UTF-8 is left out."""
-    return {name: value for name, value in environ.items() if _is_text(name) and _is_text(value)}
+    return {name: value for name, value in environ.items() if is_text(name) and is_text(value)}
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
+    """Whether JSON, and so a request, can carry it: false for what was given as bytes that are not UTF-8."""
     return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 

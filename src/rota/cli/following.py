@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from rota.cli import fast
 from rota.errors import DaemonUnreachable, UsageError
 from rota.logs.dates import DateFormat
 from rota.logs.frame import (
@@ -62,6 +63,8 @@ class Sources:
     def __init__(self, session: Session, wanted: Wanted, former: Mapping[str, int] | None = None) -> None:
         self._session, self._wanted, self._former = session, wanted, former or {}
         self.readers: list[Reader] = []
+        self.matched = False
+        """Whether the targets named any app at all, with a log or without."""
 
     def update(self) -> list[Reader]:
         """`refresh`, if the daemon is there just now."""
@@ -76,8 +79,9 @@ class Sources:
         """Ask the daemon where logs lie; returns the readers that are new."""
         found: list[LogSource] = []
         for target in self._wanted.targets:
-            request = LogSources(target=target, cwd=self._session.cwd())
+            request = LogSources(target=target, cwd=fast.directory())
             found += msgspec.convert(connection.call(request) or [], list[LogSource])
+        self.matched |= bool(found)
         known = {reader.origin.path for reader in self.readers}
         fresh = [Reader(origin) for origin in self._origins(found) if origin.path not in known]
         for reader in fresh:

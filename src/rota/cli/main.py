@@ -5,6 +5,7 @@ Contents: `main` (arrange, run, explain errors) - `arranged` (PM2's freedoms of 
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     line = arranged(argv)
     session = Session(silent=line.silent, colourless=line.colourless, rest=line.rest)
     try:
+        _refuse_bytes(argv)
         result = _group().main(list(line.words), "rota", standalone_mode=False, obj=session)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -46,6 +48,15 @@ def main(argv: Sequence[str]) -> int:
         return _explain(session, error)
     except click.Abort:
         return fast.INTERRUPTED
+
+
+def _refuse_bytes(argv: Sequence[str]) -> None:
+    for word in argv:
+        if not fast.is_text(word):
+            shown = ascii(os.fsencode(word))[1:]
+            raise UsageError(
+                f"not UTF-8 text: {shown}", "rota takes text only: rename it, or let a script hold the bytes"
+            )
 
 
 def _explain(session: Session, error: RotaError) -> int:

@@ -94,7 +94,7 @@ class Session:
         Raises:
             RotaError: there was none.
         """
-        rendered = msgspec.structs.replace(request, render=self.render(table=table), cwd=self.cwd())
+        rendered = msgspec.structs.replace(request, render=self.render(table=table), cwd=fast.directory())
         with self.connect() as connection:
             return connection.show(rendered, self.write)
 
@@ -105,20 +105,23 @@ class Session:
             RotaError: the daemon's error.
         """
         with self.connect() as connection:
-            return connection.call(msgspec.structs.replace(request, cwd=self.cwd()))
+            return connection.call(msgspec.structs.replace(request, cwd=fast.directory()))
 
     # -- the caller's surroundings -------------------------------------------------------------------------------------
 
     def cwd(self) -> str:
-        """The caller's directory.
+        """The caller's directory, for what depends on it.
 
         Raises:
-            UsageError: it was removed.
+            UsageError: it was removed, or its name is not UTF-8.
         """
         try:
-            return os.getcwd()
+            path = os.getcwd()
         except FileNotFoundError as error:
             raise UsageError("the current directory does not exist any more", "cd to another one") from error
+        if not fast.is_text(path):
+            raise UsageError("the name of the current directory is not UTF-8 text", "rename it, or cd to another one")
+        return path
 
     def shell_environment(self) -> dict[str, str]:
         """The caller's environment, without what JSON cannot carry."""

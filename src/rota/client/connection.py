@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rota import errors
-from rota.errors import DaemonUnreachable, RotaError
+from rota.errors import DaemonUnreachable, RotaError, UsageError
 from rota.version import __version__
 from rota.wire.codec import FrameError, Unframer, frame
 from rota.wire.messages import AnyReply, Data, Done, Request, Said
@@ -101,8 +101,13 @@ class Connection:
 
         Raises:
             DaemonUnreachable: the daemon hung up.
+            UsageError: something in it is not UTF-8 text, as a name of a file may be.
         """
-        self._send(b"J", msgspec.json.encode(msgspec.structs.replace(request, version=__version__)))
+        try:
+            payload = msgspec.json.encode(msgspec.structs.replace(request, version=__version__))
+        except UnicodeEncodeError as error:
+            raise UsageError(f"not UTF-8 text: {error.object!a}", "rota takes text only: rename it") from error
+        self._send(b"J", payload)
 
     def send_input(self, data: bytes) -> None:
         """Bytes for the standard input of the attached app; none at all ends the attachment, once all else was written."""

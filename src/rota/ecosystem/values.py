@@ -24,6 +24,8 @@ def text(value: Any) -> str:
         raise Wrong(f"must be a text, not {units.shown(value)}")
     if "\0" in value:
         raise Wrong("must not contain a NUL character")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise Wrong("must not contain half a surrogate pair")
     return value
 
 
@@ -219,7 +221,7 @@ def environment(value: Any) -> dict[str, str]:
     try:
         return {name: env_text(item) for name, item in value.items()}
     except Wrong:
-        raise Wrong("has a value with a NUL character, which no environment can hold") from None
+        raise Wrong("has a value that no environment can hold: a NUL character, or half a surrogate pair") from None
 
 
 def _plain(value: Any) -> str:

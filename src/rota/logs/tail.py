@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import stat
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -158,9 +159,12 @@ class Reader:
         ]
 
     def _open(self) -> bool:
+        """A log may have been pointed at a terminal or a FIFO, or a directory lie in its place: nothing to read back."""
         self.close()
         with contextlib.suppress(OSError):
-            self._fd = os.open(self.origin.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = os.open(self.origin.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                self.close()
         return self._fd >= 0
 
     def _read_on(self) -> tuple[list[Line], bool]:

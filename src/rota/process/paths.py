@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 if TYPE_CHECKING:
     from rota.process.spec import AppSpec
@@ -11,9 +12,15 @@ NOWHERE = "/dev/null"
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-\\")
 
 
+LONGEST_NAME = 160
+"""Characters of an app's name in a file name. File systems take 255 bytes; rotation and the index add to what stands here."""
+
+
 def safe_name(name: str) -> str:
-    """Every character that is not a letter, digit, dot, dash or backslash becomes a dash."""
-    return "".join(char if char in _SAFE else "-" for char in name)
+    """Every character that is not a letter, digit, dot, dash or backslash becomes a dash. A name too long for a file is cut,
+    and marked with a checksum that tells it from others cut alike."""
+    safe = "".join(char if char in _SAFE else "-" for char in name)
+    return safe if len(safe) <= LONGEST_NAME else f"{safe[:LONGEST_NAME]}-{crc32(name.encode()):08x}"
 
 
 def suffixed(path: str, id: int) -> str:

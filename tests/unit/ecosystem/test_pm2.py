@@ -305,6 +305,7 @@ WRONG: list[tuple[str, Any, str | None]] = [
     ("ready", {}, "ready: asks nothing: a probe asks one thing (give one of http, tcp, exec or log)"),
     ("timeout", "10m", "timeout: is for jobs (set autorestart: false; a service has no runs)"),
     ("name", "a\0b", "name: must not contain a NUL character"),
+    ("name", "a\ud800", "name: must not contain half a surrogate pair"),
 ]  # fmt: skip
 
 

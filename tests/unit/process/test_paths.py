@@ -75,5 +75,16 @@ def test_where_the_pid_file_lies(spec: AppSpec, path: str) -> None:
     assert pid_path(spec, 3, "/h/pids") == path
 
 
+def test_a_long_name_fits_into_a_file_name_with_all_that_is_added() -> None:
+    for name in ("n" * 300, "é" * 400):
+        out, error, _ = log_paths(AppSpec(name=name, exec_mode="cluster"), 1073741824, HOME)
+        rotated = f".{out[len(HOME) + 1 : -len('.log')]}__2026-11-22_02-50-14.1000.log.gz.idx"
+        assert len(rotated.encode()) <= 255
+        assert len(pid_path(AppSpec(name=name), 1073741824, HOME)) - len(HOME) <= 255
+        assert out != error
+    assert safe_name("n" * 300) != safe_name("n" * 301)
+    assert safe_name("n" * 160) == "n" * 160
+
+
 def test_safe_names_keep_what_is_safe() -> None:
     assert safe_name("Api-2.x_y z") == "Api-2.x-y-z"

@@ -81,7 +81,8 @@ def _show(session: Session, wanted: Wanted, *, past: bool, follows: bool, by_fil
         with session.connect() as connection:
             printer.fit(sources.refresh(connection))
         if not sources.readers:
-            session.say(f"no app matches {' '.join(wanted.targets)}", "warn")
+            matched = "of what matches writes such a log" if sources.matched else "matches"
+            session.say(f"no app {matched}: {' '.join(wanted.targets)}", "warn")
         if past:
             show_tail(session, wanted, sources, printer, by_file=by_file)
         else:
