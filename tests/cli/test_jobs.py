@@ -137,12 +137,28 @@ def test_check_passes_what_is_sound_and_strict_minds_warnings(rota: Rota) -> Non
         ('[jobs.a]\nrun = "true"\nevery = "1h"\nkill_timeout = "10m"\n', "kill-timeout"),
         ('[jobs.a]\nrun = "true > out.txt"\nshell = true\n', "log-rotation"),
         ('[jobs.a]\nrun = "true"\nverify = "no-such-program"\n', "file"),
+        ('[jobs.a]\nrun = "python3 missing.py"\n', "script-missing"),
     ],
 )
 def test_check_sees_programs_ports_limits_and_logs(rota: Rota, text: str, code: str) -> None:
     (rota.cwd / "rota.toml").write_text(text)
     (found,) = json.loads(rota("check", "--json").stdout)
     assert code in {each["code"] for each in found["findings"]}
+
+
+def test_a_missing_script_hides_nothing(rota: Rota) -> None:
+    (rota.cwd / "rota.toml").write_text(
+        '[apps.poller]\nrun = "no-such-program"\nevery = "60s"\nbudget = { lookup = 1 }\n'
+        '[jobs.a]\nrun = "neither"\ncron = "30 2 * * *"\ntz = "Europe/Paris"\nbudget = { lookup = 10 }\ncolour = 3\n'
+        '[budgets.lookup]\nlimit = 15\nper = "15m"\n'
+    )
+    (found,) = json.loads(rota("check", "--json").stdout)
+    assert {(each["code"], each["where"]) for each in found["findings"]} == {
+        ("file", "apps.poller"), ("file", "jobs.a"), ("file", "jobs.a.colour"), ("budget-overdrawn", "lookup"),
+        ("clock-change", "a"), ("no-timeout", "a"),
+    }  # fmt: skip
+    assert found["budgets"][0]["worst"] == 25
+    assert "colour: unknown key" in rota.fails("start", "rota.toml")
 
 
 def test_a_file_that_does_not_parse_is_an_error_of_the_check(rota: Rota) -> None:

@@ -13,7 +13,9 @@ from rota.cli.sources import is_file
 from rota.ecosystem.load import load_file
 from rota.errors import RotaError, StoreUnavailable, UsageError
 from rota.jobs.simulate import Simulated
+from rota.jobs.spec import JobSpec
 from rota.process.record import Record
+from rota.process.spec import resolved_instances
 from rota.timing.duration import parse_duration
 from rota.timing.meter import BudgetRule
 from rota.wire.messages import List, Runs
@@ -37,7 +39,7 @@ class Planned:
     budgets: dict[str, BudgetRule] = field(default_factory=dict)
 
 
-def load(session: Session, path: str, env: str = "") -> Loaded:
+def load(session: Session, path: str, env: str = "", *, lenient: bool = False) -> Loaded:
     """A file's apps and jobs. JavaScript is evaluated by the embedded engine alone: looking ahead runs nobody's program.
 
     Raises:
@@ -46,7 +48,8 @@ def load(session: Session, path: str, env: str = "") -> Loaded:
     """
     if not is_file(path) or path == "-":
         raise UsageError(f"not an ecosystem file: {path}", "as in `rota check ecosystem.config.js`")
-    return load_file(path, env_name=env, cwd=session.cwd(), environ=session.shell_environment(), engine="embedded")
+    return load_file(path, env_name=env, cwd=session.cwd(), environ=session.shell_environment(), engine="embedded",
+                     lenient=lenient)  # fmt: skip
 
 
 def of_files(session: Session, paths: Sequence[str], given: Mapping[str, float], env: str = "") -> Planned:
@@ -82,8 +85,17 @@ def rules(loaded: Loaded) -> dict[str, BudgetRule]:
 
 
 def simulated(specs: Iterable[AppSpec], durations: Mapping[str, float]) -> list[Simulated]:
-    """Those that are jobs."""
-    return [Simulated(spec.name, spec.job, durations.get(spec.name, 0.0)) for spec in specs if spec.job is not None]
+    """Those that are jobs, and what services take from budgets by themselves."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found: list[Simulated] = []
+    for spec in specs:
+        if spec.job is not None:
+            found.append(Simulated(spec.name, spec.job, durations.get(spec.name, 0.0)))
+        elif spec.calls:
+            calls = JobSpec(every=spec.calls_every, overlap="allow", budget=spec.calls)
+            copies = max(spec.max_instances, resolved_instances(spec.instances, cpus))
+            found.append(Simulated(spec.name, calls, own=True, copies=copies))
+    return found
 
 
 def usual_durations(session: Session) -> dict[str, float]:
@@ -141,7 +153,7 @@ def unknown_durations(planned: Planned, given: Mapping[str, float]) -> None:
     Raises:
         UsageError: there is one.
     """
-    known = {job.name for job in planned.jobs}
+    known = {job.name for job in planned.jobs if not job.own}
     for name in given:
         if name not in known:
             raise UsageError(f"--duration names {name}, which is no job here", f"jobs are {', '.join(sorted(known))}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rota.jobs.audit import Finding
-from rota.timing.duration import spell_duration
+from rota.timing.duration import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LONG_GRACE = 30.0
 """A kill_timeout from here on, seconds, on a job without a timeout was probably meant as a run limit."""
 _PORT = re.compile(r"^(?:--?port|-p)=(\d+)$|^(?:--?port|-p)$|^(?:--bind|-b|--host)=?\S*:(\d+)$")
+_INTERPRETER = re.compile(r"(^|/)(python|pypy|node|bun|deno|ruby|perl|php|bash|sh)[\d.]*$")
+_SCRIPT = re.compile(r"[^-\s]\S*\.(py|m?js|cjs|ts|rb|pl|php|sh)")
 _REDIRECTED = re.compile(r">>?\s*[^&\s]")
 
 
@@ -61,14 +63,26 @@ def _programs(spec: AppSpec, disk: Disk) -> Iterator[Finding]:
         yield Finding(
             "error", "script-missing", spec.name, f"its script {spec.exec_path} is not there", "correct the path"
         )
+    script = _script_of(spec)
+    if script and not disk.exists(script if script.startswith("/") else f"{spec.cwd}/{script}"):
+        yield Finding("error", "script-missing", spec.name, f"its script {script} is not there", "correct the path")
     if spec.job is not None and spec.job.verify and not disk.program(spec.job.verify[0], spec.cwd, path):
         yield Finding("error", "verify-missing", spec.name, f"its verify program {spec.job.verify[0]} is not there",
                       "without it no run succeeds")  # fmt: skip
 
 
+def _script_of(spec: AppSpec) -> str:
+    """The file that `python scrape.py --all` runs, where that is how it was written; "" otherwise."""
+    program, *words = spec.command() or ("",)
+    if spec.exec_path != program or not _INTERPRETER.search(program):
+        return ""
+    first = words[0] if words else ""
+    return first if _SCRIPT.fullmatch(first) else ""
+
+
 def _limits(spec: AppSpec) -> Iterator[Finding]:
     if spec.job is not None and not spec.job.timeout and spec.stop.kill_timeout >= LONG_GRACE:
-        grace = spell_duration(spec.stop.kill_timeout)
+        grace = format_duration(spec.stop.kill_timeout)
         yield Finding("warning", "kill-timeout", spec.name,
                       f"kill_timeout ({grace}) is the grace between SIGINT and SIGKILL, not a limit for a run",
                       f'for a limit write timeout = "{grace}" in rota.toml')  # fmt: skip

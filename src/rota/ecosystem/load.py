@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rota.ecosystem.files import DEFAULT_FILES, FileKind, is_process_file, kind_of
-from rota.ecosystem.problems import Findings
+from rota.ecosystem.problems import Findings, Problem
 from rota.errors import SpecError
 from rota.process.spec import AppSpec  # noqa: TC001 - msgspec resolves annotations at run time
 from rota.suggest import suggestion
@@ -42,6 +42,8 @@ class Loaded(msgspec.Struct, frozen=True):
     """The document as it was parsed: for `deploy` and the like. Holds environment values: not for logs."""
     stopped: frozenset[str] = frozenset()
     """Names that were stopped when PM2 saved its list: to be registered, not started."""
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the file, where it was read to be looked at: specs with a problem are sketches."""
 
     def __repr__(self) -> str:
         return f"Loaded(path={self.path!r}, specs={[spec.name for spec in self.specs]!r})"
@@ -61,6 +63,7 @@ def load_file(
     environ: Mapping[str, str],
     options: CliOptions | None = None,
     engine: Engine = "auto",
+    lenient: bool = False,
 ) -> Loaded:
     """The apps and jobs of an ecosystem file.
 
@@ -72,6 +75,7 @@ def load_file(
         environ: the caller's environment.
         options: command-line options that override what the file says, for every app in it.
         engine: what evaluates JavaScript; "embedded" never runs node.
+        lenient: to look at, not to start: what cannot be run is in `problems`, and the rest is there all the same.
 
     Raises:
         SpecError: the file is missing, does not parse, or describes what cannot be run. All problems at once.
@@ -81,7 +85,7 @@ def load_file(
     text = _read(absolute, path)
     findings = Findings()
     document = _parsed(kind, text, absolute, path, cwd, environ, findings, engine)
-    return _loaded(document, kind, absolute, path, env_name, only, cwd, environ, options, findings)
+    return _loaded(document, kind, absolute, path, env_name, only, cwd, environ, options, findings, lenient=lenient)
 
 
 def load_stdin(
@@ -289,20 +293,26 @@ def _loaded(
     environ: Mapping[str, str],
     options: CliOptions | None,
     findings: Findings,
+    *,
+    lenient: bool = False,
 ) -> Loaded:
-    from rota.ecosystem.resolve.apps import Place, resolve_app
+    from rota.ecosystem.resolve.apps import Place, resolve_app, sketched
 
     found, budgets, native = _entries(document, kind, absolute, env_name, findings)
-    findings.check(shown)
+    if not lenient:
+        findings.check(shown)
     base = os.path.dirname(absolute) if native else cwd
     place = Place(base, environ, absolute, env_name, native)
     kept = _kept(found, only, env_name, findings)
     overrides = _overrides(options, len(kept), findings)
     specs = [resolve_app({**entry.settings, **overrides}, entry.key, place, findings) for entry in kept]
-    findings.check(shown)
+    if lenient:
+        specs = [spec or sketched(entry.settings) for spec, entry in zip(specs, kept, strict=True)]
+    else:
+        findings.check(shown)
     result = tuple(spec for spec in specs if spec is not None)
     _warn_repeated(result, findings)
-    return Loaded(result, tuple(findings.warnings), budgets, absolute, document)
+    return Loaded(result, tuple(findings.warnings), budgets, absolute, document, problems=tuple(findings.problems))
 
 
 def _overrides(options: CliOptions | None, apps: int, findings: Findings) -> dict[str, Any]:

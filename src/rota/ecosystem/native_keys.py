@@ -201,6 +201,7 @@ COMMON_KEYS = (
 )  # fmt: skip
 
 _PROBE: Schema = {"$ref": "#/$defs/probe"}
+_SHARES: Schema = {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}}
 
 APP_KEYS = (
     *COMMON_KEYS,
@@ -235,6 +236,9 @@ APP_KEYS = (
     NativeKey("scale_cpu", values.at_least(values.integer, 1, "1"), _COUNT, "Percent of a core per copy that asks for more."),
     NativeKey("scale_queue", values.at_least(values.integer, 1, "1"), _COUNT, "Waiting connections that call for more (16)."),
     NativeKey("scale_down_after", units.duration, _TIME, "Quiet time before there are fewer. Default 60s."),
+    NativeKey("budget", _shares, _SHARES, "Tokens of shared budgets that each round of its own calls takes: `rota check`, "
+              "`plan` and `sim` reckon with them.", "calls"),
+    NativeKey("every", positive(units.duration), _TIME, "How often an instance makes those calls by itself.", "calls_every"),
 )  # fmt: skip
 
 JOB_KEYS = (
@@ -258,8 +262,7 @@ JOB_KEYS = (
     NativeKey("keep_runs", positive(values.integer), {"type": "integer", "minimum": 1}, "Runs to remember. Default 100."),
     NativeKey("concurrency", values.at_least(values.integer, 0, "0"), _COUNT,
               "Runs at once before overlap decides. Default: one, or with overlap = allow no limit."),
-    NativeKey("budget", _shares, {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}},
-              "Tokens of shared budgets that a run takes before it starts."),
+    NativeKey("budget", _shares, _SHARES, "Tokens of shared budgets that a run takes before it starts."),
     NativeKey("paused", values.flag, _FLAG, "Known, but not run by its schedule."),
 )  # fmt: skip
 

@@ -27,6 +27,7 @@ def build() -> Schema:
     """The whole schema."""
     values = {"type": "object", "additionalProperties": keys.SCALAR}
     command = {"oneOf": _one_of("run", "script", "module"), "dependentRequired": {"shell": ["run"]}}
+    calls = {"shell": ["run"], "every": ["budget"], "budget": ["every"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "rota.toml",
@@ -41,7 +42,7 @@ def build() -> Schema:
             "rota": {"description": "What holds for the whole file.", **_table(keys.FILE_KEYS)},
         },
         "$defs": {
-            "app": _table(keys.APP_KEYS, **command),
+            "app": _table(keys.APP_KEYS, **command | {"dependentRequired": calls}),
             "job": _table(keys.JOB_KEYS, **command, **{"not": {"required": ["cron", "every"]}}),
             "budget": _table(keys.BUDGET_KEYS, required=["limit", "per"]),
             "env": {"type": "object", "additionalProperties": {"anyOf": [keys.SCALAR, values]}},

@@ -149,7 +149,10 @@ def _entry(table: dict[str, Any], kind: str, name: str, findings: Findings) -> S
     settings = read_table(table, keys.TABLES[kind], path, findings, kind)
     settings["name"] = name
     _check_command(settings, path, findings, complained=len(findings.problems) > before)
-    return _as_job(settings, path, findings) if kind == "jobs" else settings
+    if kind == "jobs":
+        return _as_job(settings, path, findings)
+    _check_calls(settings, path, findings)
+    return settings
 
 
 def _check_command(settings: Settings, path: str, findings: Findings, *, complained: bool) -> None:
@@ -167,6 +170,15 @@ def _check_command(settings: Settings, path: str, findings: Findings, *, complai
             findings.wrong(f"{path}.run", error)
     if settings.get("shell") and "run" not in settings:
         findings.problem(f"{path}.shell", "is about run, which is not there")
+
+
+def _check_calls(settings: Settings, path: str, findings: Findings) -> None:
+    """An app's own calls to shared budgets have a price and a rate; with one of them alone nothing can be reckoned."""
+    if "calls_every" in settings and "calls" not in settings:
+        findings.problem(f"{path}.every", "is the rate of an app's own calls, and they take no budget",
+                         "add budget = { NAME = 1 }; or is it a job, to be started so often: [jobs.NAME]")  # fmt: skip
+    if "calls" in settings and "calls_every" not in settings:
+        findings.problem(f"{path}.budget", "does not say how often it is taken", 'add every = "60s"')
 
 
 def _as_job(settings: Settings, path: str, findings: Findings) -> Settings:
@@ -233,7 +245,8 @@ def _check_references(entries: list[Entry], budgets: dict[str, tuple[float, floa
         edges[entry.settings["name"]] = [*waits, *after]
         _check_known(waits, names, f"{entry.key}.depends_on", "app or job", findings)
         _check_known(after, jobs, f"{entry.key}.after", "job", findings)
-        _check_shares(job.get("budget", {}), budgets, f"{entry.key}.budget", findings)
+        shares = job.get("budget", {}) or entry.settings.get("calls", {})
+        _check_shares(shares, budgets, f"{entry.key}.budget", findings)
     if cycle := _cycle(edges):
         findings.problem("", f"each waits for the next: {' -> '.join(cycle)}", "take one depends_on or after away")
 

@@ -53,13 +53,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One job's part in a budget: what it takes per run, how often, and the most it takes within one period."""
+    """One caller's part in a budget: what it takes each time, how often, and the most it takes within one period."""
 
     job: str
     cost: float
     every: float
     """Shortest time between two runs, seconds; 0 when no schedule says."""
     worst: float
+    own: bool = False
+    """A service that does so by itself, with so many `copies`."""
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def audit_jobs(
     """Everything that schedules alone tell.
 
     Args:
-        jobs: with the duration of a usual run, 0 when nobody knows.
+        jobs: with the duration of a usual run, 0 when nobody knows; and what services take by themselves.
         budgets: rules by name.
         now: seconds since the epoch: clock changes and collisions are looked for from here on.
         zone: of jobs that name none.
@@ -110,6 +113,8 @@ def audit_jobs(
     """
     findings: list[Finding] = []
     sound: list[Simulated] = []
+    own = [job for job in jobs if job.own]
+    jobs = [job for job in jobs if not job.own]
     for job in jobs:
         try:
             schedule_of(job.job, job.name, host, zone)
@@ -120,9 +125,9 @@ def audit_jobs(
     findings += _orders(jobs)
     for job in sound:
         findings += _one(job, now, zone)
-    uses = tuple(_uses(sound, budgets, now, zone, host))
+    uses = tuple(_uses([*sound, *own], budgets, now, zone, host))
     findings += (_overdrawn(use) for use in uses if use.overdrawn)
-    findings += _undefined(sound, budgets)
+    findings += _undefined([*sound, *own], budgets)
     findings += _collisions(sound, now, zone, host)
     return Audit(worst_first(findings), uses)
 
@@ -215,18 +220,18 @@ def _uses(
     jobs: Sequence[Simulated], budgets: Mapping[str, BudgetRule], now: float, zone: str, host: str
 ) -> Iterator[BudgetUse]:
     for name, rule in sorted(budgets.items()):
-        callers = [job for job in jobs if name in job.job.budget]
         takes: list[tuple[float, float]] = []
-        parts = []
-        for job in callers:
-            cost = job.job.budget[name]
-            slots = _starts(job, now, zone, host, rule.per)
-            own = [(slot, cost) for slot in slots]
-            takes += own
+        parts: list[Caller] = []
+        for job in (job for job in jobs if name in job.job.budget):
+            cost = job.job.budget[name] * job.copies
+            own = [(slot, cost) for slot in _starts(job, now, zone, host, rule.per)]
+            takes += [] if job.own else own
             every = shortest_period(job.job, now, zone)
-            parts.append(Caller(job.name, cost, every, _worst(own, rule.per) if own else cost))
-        unscheduled = sum(part.cost for part in parts if not part.every)
-        yield BudgetUse(name, rule.limit, rule.per, tuple(parts), _worst(sorted(takes), rule.per) + unscheduled)
+            parts.append(Caller(job.name, job.job.budget[name], every, _worst(own, rule.per) if own else cost, job.own,
+                                job.copies))  # fmt: skip
+        # Nobody knows at which second a service makes its calls, nor when a job without a schedule is started.
+        anytime = sum(part.worst for part in parts if part.own or not part.every)
+        yield BudgetUse(name, rule.limit, rule.per, tuple(parts), _worst(sorted(takes), rule.per) + anytime)
 
 
 def _starts(job: Simulated, now: float, zone: str, host: str, per: float) -> list[float]:
@@ -256,7 +261,7 @@ def _overdrawn(use: BudgetUse) -> Finding:
     single = [part for part in use.callers if part.cost > use.limit]
     if single:
         return Finding("error", "budget-impossible", use.name,
-                       f"a run of {single[0].job} takes {single[0].cost:g} of a budget that never holds more than {use.limit:g}",
+                       f"{_once(single[0])} takes {single[0].cost:g} of a budget that never holds more than {use.limit:g}",
                        "lower the cost, or raise the limit")  # fmt: skip
     who = ", ".join(part.job for part in use.callers)
     return Finding("error", "budget-overdrawn", use.name,
@@ -265,11 +270,16 @@ def _overdrawn(use: BudgetUse) -> Finding:
                    "run them less often or apart from each other, or take less per run")  # fmt: skip
 
 
+def _once(caller: Caller) -> str:
+    return f"a round of {caller.job}'s own calls" if caller.own else f"a run of {caller.job}"
+
+
 def _undefined(jobs: Sequence[Simulated], budgets: Mapping[str, BudgetRule]) -> Iterator[Finding]:
     for job in jobs:
         for name in sorted(job.job.budget.keys() - budgets.keys()):
-            yield Finding("error", "budget-undefined", job.name, f"there is no budget {name}: its runs fail",
-                          f"write [budgets.{name}] with limit and per")  # fmt: skip
+            then = "its calls are reckoned with nowhere" if job.own else "its runs fail"
+            yield Finding("warning" if job.own else "error", "budget-undefined", job.name,
+                          f"there is no budget {name}: {then}", f"write [budgets.{name}] with limit and per")  # fmt: skip
 
 
 # --- collisions ----------------------------------------------------------------------------------------------------------

@@ -31,11 +31,17 @@ _SAME = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """A job to be replayed. `duration`: how long a run takes, seconds."""
+    """A job to be replayed. `duration`: how long a run takes, seconds.
+
+    `own`: no job, but what a service does by itself `every` so often: nothing is started, its budgets are taken from. So many
+    `copies` of it do.
+    """
 
     name: str
     job: JobSpec
     duration: float = 0.0
+    own: bool = False
+    copies: int = 1
 
 
 @dataclass(slots=True)
@@ -122,7 +128,7 @@ class _Lane:
     """One job's runs under way, and those in line."""
 
     def __init__(self, job: Simulated, replay: Replay, keep: bool) -> None:
-        self.job, self.replay, self.keep = job, replay, keep
+        self.job, self.replay, self.keep = job, replay, keep and not job.own
         self.running: dict[int, Span] = {}
         self.waiting: dict[int, Span] = {}
         self.slots: list[float] = []
@@ -201,7 +207,7 @@ def _fall_due(lane: _Lane, id: int, slot: float, at: float) -> tuple[int, ...]:
 def _start(lane: _Lane, id: int, at: float, meters: Mapping[str, Meter], until: float) -> None:
     span, job = lane.running[id], lane.job
     wait, slowest = 0.0, ""
-    for name, cost in sorted(job.job.budget.items()):
+    for name, cost in sorted(job.job.budget.items()) * job.copies:
         more = meters[name].reserve(cost, at + wait) if name in meters else 0.0
         if more > 0:
             wait, slowest = wait + more, name

@@ -60,6 +60,8 @@ class Timeline:
 def words(job: Simulated) -> str:
     """The schedule as it was written."""
     spec = job.job
+    if job.own:
+        return f"its own calls, every {format_duration(spec.every)}"
     if spec.cron:
         return f"{spec.cron} {spec.tz}".rstrip()
     return (
@@ -86,13 +88,13 @@ def timeline(
         SpecError: a schedule is not valid.
     """
     replay = simulate(jobs, since, until, budgets=budgets, zone=zone, host=host)
-    planned = [job for job in jobs if job.job.cron or job.job.every]
+    planned = [job for job in jobs if (job.job.cron or job.job.every) and not job.own]
     rows = [
         Row(job.name, words(job), tuple(replay.spans[job.name]), job.duration, replay.count("overlap", job.name))
         for job in planned
     ]
     rows.sort(key=lambda row: (row.spans[0].start if row.spans else float("inf"), row.name))
-    unplanned = tuple(job.name for job in jobs if job not in planned)
+    unplanned = tuple(job.name for job in jobs if job not in planned and not job.own)
     return Timeline(since, until, tuple(rows), collisions(replay, jobs), unplanned)
 
 

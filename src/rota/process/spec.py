@@ -170,6 +170,11 @@ class AppSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid_file: str | None = None
     job: JobSpec | None = None
     """Set: this entry is a job; its runs follow the plan and it is never restarted by policy."""
+    calls: dict[str, float] = {}
+    """Tokens of shared budgets that a service takes by itself, by budget name, in each round of its own work. Declared, so
+    that `rota check`, `plan` and `sim` can reckon with them; nobody is held back."""
+    calls_every: float = 0.0
+    """Seconds between two such rounds of one instance."""
 
     # Cluster (listeners of our own): see docs/architecture.md.
     listen: tuple[str, ...] = ()

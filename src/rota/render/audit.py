@@ -50,7 +50,7 @@ def _budgets(uses: tuple[BudgetUse, ...], width: int, style: Style) -> list[str]
         rows.append(("" if use.callers else use.name, total, "", "", verdict, code))
     columns = [
         Column("budget", [row[0] for row in rows]),
-        Column("job", [row[1] for row in rows]),
+        Column("caller", [row[1] for row in rows]),
         Column("takes", [row[2] for row in rows]),
         Column("at most", [row[3] for row in rows]),
         Column("in all", [row[4] for row in rows], 0, [row[5] for row in rows]),
@@ -63,7 +63,9 @@ def _budgets(uses: tuple[BudgetUse, ...], width: int, style: Style) -> list[str]
 
 def _caller(caller: Caller, per: str) -> tuple[str, str, str]:
     every = f"{caller.cost:g} every {format_duration(caller.every)}" if caller.every else f"{caller.cost:g} a run"
-    return caller.job, every, f"{caller.worst:g} per {per}"
+    copies = f" in each of {caller.copies}" if caller.copies > 1 else ""
+    who = f"{caller.job} (its own calls)" if caller.own else caller.job
+    return who, every + copies, f"{caller.worst:g} per {per}"
 
 
 def _verdict(audit: Audit, style: Style) -> str:

@@ -82,6 +82,7 @@ def our_rows(record: Record, logs: LogSpec, now: float = 0.0, zone: tzinfo | Non
         ("ready when", probe_text(spec.ready) or ("it sends its ready message" if spec.wait_ready else "")),
         ("alive while", probe_text(spec.alive)),
         ("depends on", ", ".join(spec.depends_on)),
+        ("own calls", _calls_text(spec)),
         ("stopped by", stop_text(spec)),
         ("restarted", restart_text(spec)),
         ("log rotation", rotation_text(logs)),
@@ -89,6 +90,12 @@ def our_rows(record: Record, logs: LogSpec, now: float = 0.0, zone: tzinfo | Non
     if spec.job:
         rows += _job_rows(record, spec.job, now, zone)
     return [(label, printable(value)) for label, value in rows if value]
+
+
+def _calls_text(spec: AppSpec) -> str:
+    """`tweet_lookup 1 every 1m`: what a service takes from shared budgets by itself."""
+    taken = ", ".join(f"{name} {tokens:g}" for name, tokens in spec.calls.items())
+    return f"{taken} every {duration(spec.calls_every)}" if taken else ""
 
 
 def _processes(record: Record) -> str:

@@ -45,10 +45,11 @@ def sim_report(
         zone: of the instants shown; None means the zone of this machine.
     """
     style = Style(colour)
-    runs = sum(replay.started.values())
+    played = [job.name for job in jobs if not job.own]
+    runs = sum(replay.started[name] for name in played)
     days = (replay.until - replay.since) / 86400
     start, end = stamp(replay.since, zone)[:16], stamp(replay.until, zone)[:16]
-    head = f"{start} to {end}: {days:g} days, {plural(len(jobs), 'job')}, {plural(runs, 'run')}, replayed in {duration(took)}"
+    head = f"{start} to {end}: {days:g} days, {plural(len(played), 'job')}, {plural(runs, 'run')}, replayed in {duration(took)}"
     lines = [head, *_table(replay, jobs, width, style)]
     for kind in KINDS:
         found = [incident for incident in replay.incidents if incident.kind == kind][:limit]
@@ -81,7 +82,7 @@ def _table(replay: Replay, jobs: Sequence[Simulated], width: int, style: Style) 
     columns = [
         Column("job", names, 0, BOLD_CYAN),
         Column("schedule", [words(job) for job in jobs]),
-        Column("takes", [duration(job.duration) if job.duration else "?" for job in jobs]),
+        Column("takes", [duration(job.duration) if job.duration else "-" if job.own else "?" for job in jobs]),
         Column("runs", [str(replay.started[name]) for name in names], right=True),
         column("doubled", "double", RED),
         column("missed", "miss", RED),

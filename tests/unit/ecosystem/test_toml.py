@@ -71,6 +71,8 @@ scale_cpu = 60
 scale_queue = 8
 scale_down_after = "2m"
 pid_file = "api.pid"
+every = "90s"
+budget = { lookups = 2 }
 ready = { http = "http://127.0.0.1:8000/healthz", timeout = "10s", deadline = "1m", successes = 2 }
 alive = { exec = ["curl", "-f", "http://127.0.0.1:8000/"], interval = "10s", failures = 5, initial_delay = "3s" }
 
@@ -180,6 +182,7 @@ def test_every_key() -> None:
         "stop_signal": "SIGTERM", "kill_timeout": 5.0, "treekill": False, "shutdown_with_message": True,
         "listen": ("tcp://127.0.0.1:80",), "balance": "rr", "pid_file": "api.pid",
         "affinity": "ip", "min_instances": 2, "max_instances": 6, "scale_cpu": 60, "scale_queue": 8, "scale_down_after": 120.0,
+        "calls": {"lookups": 2.0}, "calls_every": 90.0,
         "ready": {"kind": "http", "target": "http://127.0.0.1:8000/healthz", "timeout": 10.0, "deadline": 60.0, "successes": 2},
         "alive": {"kind": "exec", "command": ("curl", "-f", "http://127.0.0.1:8000/"), "interval": 10.0, "failures": 5,
                   "initial_delay": 3.0},
@@ -250,6 +253,12 @@ WRONG = [
     ("[apps.a]\nrun = 'x'\ncron = '* * * * *'", "apps.a.cron: unknown key (it belongs to a job: [jobs.NAME], or cron_restart to "
      "restart an app by schedule)"),
     ("[jobs.a]\nrun = 'x'\nautorestart = true", "jobs.a.autorestart: unknown key (it belongs to an app: [apps.NAME])"),
+    ("[apps.a]\nrun = 'x'\nevery = '60s'", "apps.a.every: is the rate of an app's own calls, and they take no budget (add "
+     "budget = { NAME = 1 }; or is it a job, to be started so often: [jobs.NAME])"),
+    ("[apps.a]\nrun = 'x'\nbudget = { b = 1 }\n[budgets.b]\nlimit = 2\nper = '1m'",
+     'apps.a.budget: does not say how often it is taken (add every = "60s")'),
+    ("[apps.a]\nrun = 'x'\nevery = '60s'\nbudget = { b = 3 }\n[budgets.b]\nlimit = 2\nper = '1m'",
+     "apps.a.budget: takes 3 of b, which never holds more than 2"),
     ("[jobs.a]\nrun = 'x'\nretry = { mx = 1 }", 'jobs.a.retry.mx: unknown key (did you mean "max"?)'),
     ("[jobs.a]\nrun = 'x'\nretry = 3", "jobs.a.retry: must be a table, not the number 3"),
     ("[jobs.a]\nrun = 'x'\ncron = '* * * * *'\nevery = '1m'", "jobs.a: has cron and every (give one schedule)"),

@@ -56,6 +56,28 @@ def test_a_run_that_takes_more_than_the_budget_holds_can_never_start() -> None:
     assert ("error", "budget-impossible", "lookup") in codes(found)
 
 
+def own_calls(name: str, every: float, copies: int = 1, **budget: float) -> Simulated:
+    return Simulated(name, JobSpec(every=every, overlap="allow", budget=budget), own=True, copies=copies)
+
+
+def test_what_services_take_by_themselves_counts_whenever_it_comes() -> None:
+    treasury = job("treasury", cron="30 2 * * *", budget={"lookup": 10.0})
+    found = audit(treasury, own_calls("poller", 60.0, lookup=1.0), budgets=LOOKUP)
+    (use,) = found.budgets
+    assert [(part.job, part.worst, part.own) for part in use.callers] == [
+        ("treasury", 10, False),
+        ("poller", 15, True),
+    ]
+    assert (use.worst, use.overdrawn) == (25, True)
+    assert codes(found) == [("error", "budget-overdrawn", "lookup")]  # a service is not judged as a job
+
+
+def test_every_copy_of_a_service_makes_its_calls() -> None:
+    found = audit(own_calls("poller", 300.0, copies=4, lookup=1.0), budgets=LOOKUP)
+    assert (found.budgets[0].worst, found.budgets[0].overdrawn) == (12, False)
+    assert codes(audit(own_calls("poller", 300.0, x=1.0))) == [("warning", "budget-undefined", "poller")]
+
+
 def test_a_budget_nobody_defined() -> None:
     assert ("error", "budget-undefined", "a") in codes(audit(job("a", cron="0 4 * * *", budget={"x": 1.0})))
 

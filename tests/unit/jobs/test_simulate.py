@@ -93,6 +93,16 @@ def test_runs_longer_than_their_interval(rule: str, overlaps: int, started: int)
         assert all(a.end <= b.start for a, b in itertools.pairwise(spans))
 
 
+def test_what_services_take_leaves_jobs_waiting_and_is_no_run_in_the_picture() -> None:
+    poller = Simulated("poller", JobSpec(every=60.0, overlap="allow", budget={"api": 1.0}), own=True, copies=2)
+    job = Simulated("j", JobSpec(cron="0 * * * *", budget={"api": 10.0}))
+    rules = {"api": BudgetRule("api", 15, 900, 15)}
+    assert simulate([job], NEW_YEAR, NEW_YEAR + 3600, budgets=rules).count("budget", "j") == 0
+    replay = simulate([job, poller], NEW_YEAR, NEW_YEAR + 3600, budgets=rules)
+    assert replay.count("budget", "j") == 1
+    assert replay.spans["poller"] == []
+
+
 def test_an_overdrawn_budget_shows_who_waits_and_how_long() -> None:
     jobs = [Simulated(f"j{n}", JobSpec(cron="*/15 * * * *", budget={"api": 10.0})) for n in range(2)]
     replay = simulate(jobs, NEW_YEAR, NEW_YEAR + 3600, budgets={"api": BudgetRule("api", 15, 900, 15)})

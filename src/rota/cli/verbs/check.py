@@ -17,7 +17,6 @@ from rota.cli.planned import Planned, given_durations, load, rules, simulated, u
 from rota.clock import local_zone
 from rota.ecosystem.audit import Disk, audit_apps
 from rota.ecosystem.load import find_default
-from rota.ecosystem.problems import InvalidEcosystem
 from rota.errors import SpecError, UsageError
 from rota.jobs.audit import Audit, Finding, audit_jobs, worst_first
 
@@ -68,25 +67,25 @@ def check_file(
 ) -> Audit:
     """Everything there is to say about one file; one that cannot be read has an error for each problem."""
     try:
-        loaded = load(session, path, env)
-    except InvalidEcosystem as error:
-        return Audit(
-            tuple(Finding("error", "file", problem.key, problem.message, problem.hint) for problem in error.problems)
-        )
+        loaded = load(session, path, env, lenient=True)
     except SpecError as error:
         return Audit((Finding("error", "file", error.key or path, error.message, error.hint),))
     jobs = simulated(loaded.specs, lengths)
     unknown_durations(Planned(jobs), given)
     found = audit_jobs(jobs, rules(loaded), time.time(), local_zone(), socket.gethostname())
-    warned = [Finding("warning", "file", "", warning) for warning in loaded.warnings]
+    wrong = [Finding("error", "file", problem.key, problem.message, problem.hint) for problem in loaded.problems]
+    wrong += [Finding("warning", "file", "", warning) for warning in loaded.warnings]
     apps = audit_apps(loaded.specs, Disk(os.path.exists, _program))
-    return replace(found, findings=worst_first(_once([*warned, *apps, *found.findings])))
+    return replace(found, findings=worst_first(_once([*wrong, *apps, *found.findings])))
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:
     """One program that is missing in ten jobs is ten findings; the same finding twice is one. A kill_timeout that was meant as
-    a limit already says that there is none."""
+    a limit already says that there is none, and so does a timeout that cannot be read."""
     meant = {finding.where for finding in findings if finding.code == "kill-timeout"}
+    meant |= {
+        parts[-2] for finding in findings if (parts := finding.where.split("."))[-1] == "timeout" and len(parts) > 1
+    }
     seen: set[Finding] = set()
     for finding in findings:
         if finding in seen or (finding.code == "no-timeout" and finding.where in meant):

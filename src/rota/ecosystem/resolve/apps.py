@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 
 _CONSUMED = UNRESOLVED | {"name", "args", "interpreter", "interpreter_args", "env", "env_variants", "env_files"}
+_LOOKED_UP = frozenset({"watch", "ready", "alive", "uid", "gid"})
+"""Settings whose values are looked up on this machine."""
 _FILES = ("out_file", "error_file", "log_file", "pid_file")
 
 
@@ -48,6 +50,17 @@ def resolve_app(settings: Settings, key: str, place: Place, findings: Findings) 
         return _resolved(settings, key, place, findings)
     except Wrong as error:
         findings.wrong(key, error)
+        return None
+
+
+def sketched(settings: Settings) -> AppSpec | None:
+    """What can be said of an app although its program, its directory or its user is not there; None without a name."""
+    kept = {name: value for name, value in settings.items() if name not in _CONSUMED and name not in _LOOKED_UP}
+    if kept.get("job"):
+        kept["job"] = {name: value for name, value in kept["job"].items() if name != "verify"}
+    try:
+        return apply_patch(AppSpec(name=str(settings["name"])), kept)
+    except (KeyError, msgspec.ValidationError):
         return None
 
 
