@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rota.daemon.cluster.listeners import source_of
 from rota.errors import RotaError
 from rota.process.spec import RestartSpec
+from rota.process.state import process_of
 from rota.wire.messages import Act, Scale
 from tests.cluster.load import Load, ask
-from tests.cluster.servers import SERVERS, free_port
+from tests.cluster.servers import APPS, SERVERS, free_port
 from tests.cluster.test_reload import pids, reload, start
 from tests.daemon.host import kill
 from tests.eventually import eventually
@@ -69,7 +74,7 @@ def test_a_reload_survives_the_keeper(host: Host) -> None:
         eventually(lambda: "new copy start" in host.own_log, every=0.002)
         former = host.daemon
         kill(host.keeper)
-        eventually(lambda: host.answers() and host.daemon != former)
+        host.back(former)  # which is the keeper now
         eventually(lambda: len(pids(host)) == 2 and not pids(host) & before, within=20)
         command.communicate(timeout=20)
     assert load.failed == {}
@@ -88,6 +93,39 @@ def test_one_of_three_crashes(host: Host, server: str) -> None:
     # Only what was open on the one that died; one request a client, at most.
     assert sum(load.failed.values()) <= 6
     assert not load.counts["refused"] + load.counts["lost"]
+
+
+@pytest.mark.parametrize("server", BOTH)
+def test_who_waited_for_the_dead_one(host: Host, server: str) -> None:
+    """No replacement comes: a sibling gets them where the protocol can do that; elsewhere they learn it at once."""
+    port = free_port()
+    options = {"listen_timeout": 20.0, "restart": RestartSpec(autorestart=False), "cwd": str(APPS)}
+    host.start("web", SERVERS[server](port), exec_mode="cluster", instances=2, **options)
+    victim, other = (process_of(record.instance.actual) for record in host.records())
+    assert victim is not None
+    assert other is not None
+    kill(victim.pid, signal.SIGSTOP)
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 10, source_address=(source_of(0), 0)))
+            for _ in range(20)
+        ]
+        for client in clients:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        kill(victim.pid)
+        answers = [received(client) for client in clients]
+    pid = str(other.pid).encode()
+    assert all(pid in answer for answer in answers) if server == "node" else set(answers) == {b""}
+    assert {ask(port).split()[0] for _ in range(6)} == {str(other.pid)}
+
+
+def received(client: socket.socket) -> bytes:
+    """All that comes, b"" when the connection is reset."""
+    data = bytearray()
+    with suppress(ConnectionResetError):
+        while more := client.recv(65536):
+            data += more
+    return bytes(data)
 
 
 @pytest.mark.parametrize("server", BOTH)

@@ -9,7 +9,7 @@ from rota.process.spec import ProbeSpec
 from rota.wire.messages import Act
 from tests.cluster.load import Load, ask
 from tests.cluster.servers import APPS, SERVERS, free_port
-from tests.cluster.test_reload import start
+from tests.cluster.test_reload import pids, start, with_word
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
@@ -38,6 +38,28 @@ def test_an_instance_that_is_unwell_gets_no_connections(host: Host, work: Path) 
     (work / "0").unlink()
     (work / "2").unlink()
     eventually(lambda: asked(port) == {"0", "1", "2"})
+
+
+def test_a_new_copy_serves_nobody_before_its_probe_passes(host: Host) -> None:
+    port = free_port()
+    probe = ProbeSpec(kind="http", target=f"http://127.0.0.1:{port}/health", interval=0.05, deadline=1.0)
+    start(host, "http.server", port, ready=probe)
+    before = pids(host)
+    with Load(port) as load:
+        eventually(lambda: load.answered > 20)
+        refused = with_word(host, "sick")
+        assert refused.code == 1
+        assert "answered 503" in refused.text
+        assert pids(host) == before
+        assert {body.split()[0] for body in load.bodies} == {str(pid) for pid in before}
+        assert with_word(host, "well").code == 0
+        assert not pids(host) & before
+        host.back(host.kill_daemon())  # which finds them on their other sockets
+        assert with_word(host, "better").code == 0
+        eventually(lambda n=load.answered: load.answered > n + 20)
+    assert load.failed == {}
+    assert not [body for body in load.bodies if body.endswith("sick")]
+    assert len(asked(port)) == 2
 
 
 def test_affinity_by_address(host: Host) -> None:

@@ -50,6 +50,8 @@ class Probing:
     def _readiness(self, entry: Entry, spec: ProbeSpec) -> None:
         gen = entry.instance.gen
         target = self._target(entry, spec)
+        if not isinstance(target, LogTarget):
+            target = _Overheard(entry, target)
 
         def ready() -> None:
             if self._world.cluster.may_be_ready(entry):
@@ -110,12 +112,25 @@ class Probing:
         surroundings = Surroundings(cwd=entry.spec.cwd, environ=env, user=user, group=group, groups=groups)
         target = target_of(spec, surroundings, self._reapers)
         if isinstance(target, HttpTarget | TcpTarget) and in_cluster(entry.spec):
-            target.source = source_of(entry.instance.number)
+            target.source = source_of(self._world.cluster.slot(entry))
         if isinstance(target, LogTarget) and entry.outputs is not None:
             heard = partial(_feed, target)
             entry.outputs.listen(heard)
             entry.closers.append(partial(entry.outputs.unlisten, heard))
         return target
+
+
+class _Overheard:
+    """A target whose last answer, when it is not a good one, is kept with the instance: whoever waits is told why."""
+
+    def __init__(self, entry: Entry, target: Target) -> None:
+        self._entry, self._target = entry, target
+
+    async def ask(self) -> str:
+        wrong = await self._target.ask()
+        if wrong:
+            self._entry.told.status = wrong
+        return wrong
 
 
 def _feed(target: LogTarget, kind: str, data: bytes) -> None:

@@ -8,7 +8,7 @@ import sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = b"%d %s" % (os.getpid(), os.environ.get("WORD", "").encode())
-        self.send_response(200)
+        self.send_response(503 if self.path == "/health" and os.environ.get("WORD") == "sick" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

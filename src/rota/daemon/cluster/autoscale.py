@@ -62,7 +62,7 @@ def load_of(world: World, entries: list[Entry]) -> Load:
     cpu = sum(world.usage(entry).cpu for entry in entries) / len(entries)
     waiting = 0
     for listener in world.cluster.listeners.of(entries[0].name):
-        slots = {-1} if listener.shared else {entry.instance.number for entry in entries}
+        slots = {-1} if listener.shared else {world.cluster.slot(entry) for entry in entries}
         waiting += sum(listener.waiting(slot) for slot in slots)
     return Load(len(entries), cpu, waiting)
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("rota.cluster")
 
 EVERY = 0.05
-SETTLE = 0.3
-"""After steering away: handshakes that had begun are completed into the queue that was chosen for them, seconds."""
+SETTLE, LONG_SETTLE = 0.3, 1.0
+"""After steering away: handshakes that had begun are completed into the queue that was chosen for them, seconds. Later ones
+are rescued where a Node process can take them (rescue.py), and reset elsewhere."""
 
 
 async def emptied(world: World, entry: Entry) -> None:
@@ -33,14 +34,14 @@ async def emptied(world: World, entry: Entry) -> None:
     member = world.cluster.members.get(entry)
     if member is None:
         return
-    number = entry.instance.number
+    slot = world.cluster.slot(entry)
     mine = [listener for listener in world.cluster.listeners.of(entry.name) if listener.name in member.names]
-    member.healthy = False
+    member.leaving = True
     world.cluster.steer(entry.name)
     until = world.loop.time() + DRAIN_TIMEOUT
-    await asyncio.sleep(SETTLE)
-    while world.loop.time() < until:
-        if not any(not each.shared and each.waiting(number) for each in mine):
+    await asyncio.sleep(SETTLE if member.node is not None else LONG_SETTLE)
+    while world.loop.time() < until and process_of(entry.instance.actual) is not None:
+        if not any(not each.shared and each.waiting(slot) for each in mine):
             return
         await asyncio.sleep(EVERY)
 

@@ -29,6 +29,7 @@ PREFIX = "listen/"
 """The keeper's names: listen/APP/NAME/INDEX/SLOT, words percent-encoded."""
 BACKLOG = 4096
 SHARED_SLOT = -1
+TWIN = 1 << 15
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not bound to
 
 
@@ -75,7 +76,7 @@ class Listener:
         return self.sockets[self.slots.index(wanted)] if wanted in self.slots else None
 
     def steer(self, live: Iterable[int], *, by_address: bool = False) -> None:
-        """New connections go to these slots only. With none they wait in the queues for whoever comes.
+        """New connections go to these slots only, or to any when none of them has a socket.
 
         A probe that comes from a slot's `source_of` reaches that slot in any case.
         """
@@ -192,6 +193,11 @@ class Listeners:
             for listener in self._all.values()
             for index, sock in enumerate(listener.sockets)
         }
+
+
+def twin(slot: int) -> int:
+    """The other slot of an instance: a copy and the one that is to replace it take turns."""
+    return slot ^ TWIN
 
 
 def source_of(slot: int) -> str:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import rota.inject
 from rota.daemon.cluster import steering
 from rota.daemon.cluster.handed import handed_over
-from rota.daemon.cluster.listeners import Address, Listener, Listeners
+from rota.daemon.cluster.listeners import Address, Listener, Listeners, twin
 from rota.daemon.cluster.node_primary import NodeWorker
 from rota.daemon.cluster.programs import Kind, kind_of
 from rota.daemon.cluster.python_child import CONTROL_FD, FORMER_PATH, PythonChild
+from rota.daemon.cluster.rescue import Rescue
+from rota.daemon.cluster.sockets import sockets_of
 from rota.errors import SpawnFailed
 from rota.process.events import BecameReady
 from rota.process.state import Down, Failed, Ready, mark_of, process_of
@@ -50,7 +52,10 @@ class Member:
     """Listeners on which it accepts."""
     python: PythonChild | None = None
     node: NodeWorker | None = None
+    leaving: bool = False
+    """New connections go elsewhere; what waits in its queue it still accepts."""
     draining: bool = False
+    """It accepts nothing any more."""
     healthy: bool = True
 
 
@@ -58,10 +63,13 @@ class Cluster:
     """Called by those who start, hear and end processes; does nothing for apps that are no cluster."""
 
     def __init__(self, world: World, kept: dict[str, list[int]]) -> None:
-        self._world = world
+        self._world, self.loop = world, world.loop
         self.listeners = Listeners(world.keeper)
         self.listeners.adopt(kept)
         self.members: dict[Entry, Member] = {}
+        self.rescue = Rescue(self)
+        self._slots: dict[Entry, int] = {}
+        """Of those whose slot is not their number."""
         self._prepared: dict[Entry, tuple[socket.socket, socket.socket]] = {}
         self._kept = {key: kept.pop(key) for key in [key for key in kept if key.startswith(CONTROL)]}
 
@@ -76,6 +84,7 @@ class Cluster:
         spec = entry.spec
         if not in_cluster(spec):
             return order
+        self._choose_slot(entry)
         if spec.listen:
             return self._handing_over(entry, order)
         if spec.balance == "rr":
@@ -97,6 +106,33 @@ class Cluster:
         environ[FORMER_PATH], environ[CONTROL_FD] = former, str(theirs.fileno())
         environ["PYTHONPATH"] = os.path.join(INJECT, "python") + (os.pathsep + former if former else "")
         return replace(order, environ=environ, pass_fds=(*order.pass_fds, theirs.fileno()))
+
+    # --- slots ---
+
+    def slot(self, entry: Entry) -> int:
+        """Whose sockets its process is given: its number's, or those of the twin of that."""
+        return self._slots.get(entry, entry.instance.number)
+
+    def _choose_slot(self, entry: Entry) -> None:
+        """A new copy that has to prove itself first gets sockets of its own: nobody is sent to it until it has.
+
+        Others share the sockets of the copy they replace, so that no handshake ever ends in a queue that somebody leaves.
+        """
+        old = self._world.supervisor.entries.get(entry.instance.stands_for) if is_successor(entry) else None  # type: ignore[arg-type]
+        if old is None:
+            return
+        proves = entry.spec.wait_ready or entry.spec.ready is not None
+        self._slots[entry] = twin(self.slot(old)) if proves else self.slot(old)
+
+    def _found_slot(self, entry: Entry) -> None:
+        """Of a process that an earlier daemon started: its open sockets tell."""
+        number = entry.instance.number
+        pids = [one.pid for one in entry.tree.members()] if entry.tree is not None else []
+        held = {inode for pid in pids for inode in sockets_of(pid)}
+        for listener in self.listeners.of(entry.name):
+            other = listener.of_slot(twin(number))
+            if other is not None and not listener.shared and os.fstat(other.fileno()).st_ino in held:
+                self._slots[entry] = twin(number)
 
     def _node_environ(self, entry: Entry, environ: dict[str, str]) -> dict[str, str]:
         former = environ.get("NODE_OPTIONS", "")
@@ -146,8 +182,10 @@ class Cluster:
             )
         if entry.spec.listen or process_of(entry.instance.actual) is not None:
             # Handed over, or adopted: it listens on what its slot has.
-            number = entry.instance.number
-            member.names = {each.name for each in self.listeners.of(entry.name) if each.of_slot(number) is not None}
+            if process_of(entry.instance.actual) is not None:
+                self._found_slot(entry)
+            slot = self.slot(entry)
+            member.names = {each.name for each in self.listeners.of(entry.name) if each.of_slot(slot) is not None}
         if entry.instance.stands_for is not None and entry.outputs is not None:
             entry.outputs.listen(lambda _, data: entry.last_words.append(data[-TAIL:]))
         self.steer(entry.name)
@@ -159,11 +197,15 @@ class Cluster:
             pair[0].close()
         member = self.members.pop(entry, None)
         if member is None:
+            if in_cluster(entry.spec):
+                self.steer(entry.name)  # nothing of it is left, and what waits in its queue may be nobody's now
             return
         if member.python is not None:
             member.python.close()
             self._world.keeper.deposit(control_key(entry), [])
         self.steer(entry.name)
+        if member.node is not None:
+            member.node.lost()
 
     def heard(self, entry: Entry, gen: int, cmd: str, fields: dict[str, msgspec.Raw]) -> bool:
         """An internal message of Node's. False when it is none of ours."""
@@ -180,23 +222,28 @@ class Cluster:
 
     def forgotten(self, entry: Entry) -> None:
         """An instance is being removed."""
+        self._slots.pop(entry, None)
         if in_cluster(entry.spec):
             self._close_unused(entry.name, but=entry)
 
     def _close_unused(self, app: str, but: Entry | None = None) -> None:
         """An app of which nothing is to run any more gives its addresses back."""
-        for other in self._of(app):
+        for other in self.of(app):
             if other is not but and not isinstance(other.instance.actual, Down | Failed):
                 return
         for listener in self.listeners.of(app):
-            self.listeners.close(listener)
+            self._close(listener)
 
     def close_abandoned(self, app: str) -> None:
         """After a reload: what no process listens on any more is given back."""
-        used = set().union(*(self.members[entry].names for entry in self._of(app) if entry in self.members))
+        used = set().union(*(self.members[entry].names for entry in self.of(app) if entry in self.members))
         for listener in self.listeners.of(app):
             if listener.name not in used:
-                self.listeners.close(listener)
+                self._close(listener)
+
+    def _close(self, listener: Listener) -> None:
+        self.rescue.closing(listener)
+        self.listeners.close(listener)
 
     def orphaned(self) -> None:
         """After adoption: listeners of apps that are gone, control sockets of processes that are."""
@@ -225,7 +272,7 @@ class Cluster:
         for address in addresses:
             alone = shared or address.family == socket.AF_UNIX or address.kind == socket.SOCK_DGRAM
             try:
-                sock = self.listeners.obtain(entry.name, name, address, entry.instance.number, shared=alone)
+                sock = self.listeners.obtain(entry.name, name, address, self.slot(entry), shared=alone)
             except OSError as refused:
                 if refused.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL):
                     raise
@@ -271,20 +318,32 @@ class Cluster:
         listeners = self.listeners.of(app)
         if not listeners:
             return
-        entries = [entry for entry in self._of(app) if entry in self.members]
+        entries = [entry for entry in self.of(app) if entry in self.members and not is_successor(entry)]
+        expected = [
+            self.slot(entry) for entry in self.of(app) if entry.instance.desired == "up" and not is_successor(entry)
+        ]
         for listener in listeners:
-            fit = [e for e in entries if isinstance(e.instance.actual, Ready) and self._accepts(e, listener.name)]
+            fit = [e for e in entries if isinstance(e.instance.actual, Ready) and self.accepts(e, listener.name)]
             healthy = [entry for entry in fit if self.members[entry].healthy]
             by_address = any(entry.spec.affinity == "ip" for entry in fit)
-            listener.steer((entry.instance.number for entry in healthy or fit), by_address=by_address)
+            # With nobody there they wait for those who are to come.
+            listener.steer([self.slot(entry) for entry in healthy or fit] or expected, by_address=by_address)
+            self.rescue.look(listener)
 
-    def _accepts(self, entry: Entry, name: str) -> bool:
+    def accepts(self, entry: Entry, name: str) -> bool:
+        """Whether new connections may be sent to it."""
         member = self.members[entry]
-        return name in member.names and not member.draining
+        return name in member.names and not member.draining and not member.leaving
 
-    def _of(self, app: str) -> list[Entry]:
+    def of(self, app: str) -> list[Entry]:
+        """Its instances, those that come and those that leave."""
         supervisor = self._world.supervisor
         return [*supervisor.named(app), *(entry for entry in supervisor.passing.values() if entry.name == app)]
+
+
+def is_successor(entry: Entry) -> bool:
+    """Whether it has not taken over yet."""
+    return entry.instance.stands_for is not None and not entry.instance.leaving
 
 
 def in_cluster(spec: AppSpec) -> bool:

@@ -7,6 +7,7 @@ descriptor travels with the NODE_HANDLE message that announces it.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,6 +50,8 @@ class NodeWorker:
         self.catches: bool | None = None
         """Whether the app handles the stop signal itself; None: not told."""
         self._listeners: dict[str, str] = {}
+        self._given: dict[int, tuple[int, Callable[[int], None]]] = {}
+        """Connections handed over and not yet acknowledged, by the number of the message."""
 
     def heard(self, cmd: str, raw: dict[str, msgspec.Raw]) -> bool:
         """Take an internal message. False when it is none of the cluster's."""
@@ -71,6 +74,31 @@ class NodeWorker:
         """Ask Node itself to close the servers: the way for a worker without our preload."""
         return self._tell(self._message(act="disconnect"))
 
+    def give(self, name: str, fd: int, refused: Callable[[int], None]) -> bool:
+        """Hand an accepted connection to its server of that name. `refused` gets the descriptor back should it not be taken;
+        False when it cannot be handed over at all, and stays the caller's."""
+        message = self._message(act="newconn", key=name)
+        if not self._tell({"cmd": "NODE_HANDLE", "type": "net.Native", "msg": message}, fd):
+            return False
+        self._given[message["seq"]] = (fd, refused)
+        return True
+
+    @property
+    def pending(self) -> int:
+        """Connections it was handed and has not acknowledged."""
+        return len(self._given)
+
+    def lost(self) -> None:
+        """Its process is gone: what it had not taken goes back."""
+        given, self._given = self._given, {}
+        for fd, refused in given.values():
+            refused(fd)
+
+    def _answered(self, fields: dict[str, Any]) -> None:
+        fd, refused = self._given.pop(fields.get("ack", -1), (-1, os.close))
+        if fd >= 0:
+            (os.close if fields.get("accepted") else refused)(fd)
+
     def _of_preload(self, fields: dict[str, Any]) -> None:
         match fields.get("act"):
             case "drained":
@@ -86,6 +114,8 @@ class NodeWorker:
                 name = self._listeners.get(_place(fields), "")
                 if name:
                     self._listening(name)
+            case None if "accepted" in fields:
+                self._answered(fields)
             case "close":
                 self.open.discard(str(fields.get("key")))
             case "exitedAfterDisconnect":

@@ -128,6 +128,8 @@ class Rollouts:
         supervisor.want([new.id], "up", why)
         await supervisor.settled([new.id], lambda entry: came_out(entry.instance))
         reason = failure(new.instance.actual, spec, must_listen=must_listen)
+        if isinstance(new.instance.actual, Up) and new.told.status:
+            reason += f" ({new.told.status})"
         last_word = supervisor.entries.get(id) is old and old.instance.desired == "up"
         if reason or not last_word or supervisor.find(new.id) is not new:
             await self._undo(old, new, reason if last_word else "it was stopped meanwhile")
@@ -153,6 +155,9 @@ class Rollouts:
         return leaver_spec(old.spec, catches_term=term, node=member is not None and member.kind is Kind.NODE)
 
     async def _leave(self, leaver: Entry) -> None:
+        cluster, heir = self._world.cluster, self._world.supervisor.entries.get(leaver.instance.stands_for or 0)
+        if heir is not None and cluster.slot(heir) != cluster.slot(leaver):
+            await emptied(self._world, leaver)
         await drained(self._world, leaver)
         self._world.supervisor.want([leaver.id], "forget", "replaced by a reload")
         await self._world.supervisor.settled([leaver.id], is_stuck)

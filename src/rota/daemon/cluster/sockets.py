@@ -32,7 +32,7 @@ def connections(pids: Iterable[int], ports: Iterable[tuple[int, int]]) -> int:
     inodes = {inode for family, port in set(ports) for inode in _established(family, port)}
     if not inodes:
         return 0
-    return len(inodes & {inode for pid in pids for inode in _sockets(pid)})
+    return len(inodes & {inode for pid in pids for inode in sockets_of(pid)})
 
 
 def _established(family: int, port: int) -> set[int]:
@@ -66,7 +66,8 @@ def _read(data: bytes, port: int, found: set[int]) -> bool:
     return False
 
 
-def _sockets(pid: int) -> set[int]:
+def sockets_of(pid: int) -> set[int]:
+    """The inodes of a process's sockets; none of one that is gone."""
     found: set[int] = set()
     with contextlib.suppress(OSError):
         for fd in os.listdir(f"/proc/{pid}/fd"):
