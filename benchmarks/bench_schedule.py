@@ -1,6 +1,6 @@
-"""The scheduler beside APScheduler 3, in one run.
+"""The scheduler beside APScheduler 3, in one run of about two minutes.
 
-    python benchmarks/bench_schedule.py [--rounds 3] [--peers PYTHON] [--json FILE]
+    python benchmarks/bench_schedule.py [--rounds 1] [--peers PYTHON] [--json FILE]
 
 For APScheduler: `benchmarks/run` installs it, or
 
@@ -8,16 +8,16 @@ For APScheduler: `benchmarks/run` installs it, or
     python benchmarks/bench_schedule.py --peers /tmp/peers/bin/python
 
 Dispatch: 100 jobs every 200 ms for some seconds; CPU time of the process per run, the function itself doing nothing.
-Lateness: 1,000 jobs every 4 s, all due at one instant, then spread over the interval; due time to first line, milliseconds.
-Memory: growth of the process by 5,000 registered jobs, started, kilobytes each. Import: time over that of an empty
-program, and modules loaded. rota writes two rows per run to its store; APScheduler is measured with its memory store, which
-keeps no history.
+Lateness: 1,000 jobs every 3 s, all due at one instant, then every 3 to 4 s, each at its own instants; due time to first line.
+Lost: due times of these without a run. Memory: growth of the process by 5,000 registered jobs, started. Import: time over that
+of an empty program, and modules loaded. rota keeps two rows per run; APScheduler, with its memory store, keeps no history.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import statistics
 import subprocess
@@ -36,12 +36,13 @@ if TYPE_CHECKING:
 
     from rota import Run
 
+JOBS, INTERVAL, REGISTERED = 1000, 3.0, 5000
 FIGURES = {
     "CPU µs/run": "{:,.0f}",
     "late p50 ms, at once": "{:,.1f}",
-    "late p99 ms, at once": "{:,.1f}",
+    "p99, at once": "{:,.1f}",
     "late p50 ms, spread": "{:,.2f}",
-    "late p99 ms, spread": "{:,.2f}",
+    "p99, spread": "{:,.2f}",
     "runs lost": "{:,.0f}",
     "kB/job": "{:,.1f}",
     "import ms": "{:,.0f}",
@@ -50,30 +51,48 @@ FIGURES = {
 
 
 class Subject(Protocol):
-    """A scheduler under test. `add` registers a job of this interval, first due `phase` seconds after a whole one."""
+    """A scheduler under test; its jobs are due at the whole multiples of their interval."""
 
-    def add(self, call: Callable[[float], None], every: float, phase: float, name: str) -> None: ...
+    def add(self, call: Callable[[float], None], every: float, name: str) -> None: ...
 
-    def running(self) -> Any: ...
+    def running(self) -> Any:
+        """A context in which it runs."""
+
+    def rest(self, seconds: float) -> None:
+        """Let it work."""
 
 
-class Rota:
-    """rota in background threads."""
+class Threaded:
+    """In background threads."""
+
+    def rest(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class OnLoop:
+    """On an event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+
+    def rest(self, seconds: float) -> None:
+        self._loop.run_until_complete(asyncio.sleep(seconds))
+
+
+class Rota(Threaded):
+    """rota, plain functions."""
 
     def __init__(self, url: str) -> None:
         from rota import Scheduler
 
+        super().__init__()
         self._rota = Scheduler(url, name="bench")
 
-    def add(self, call: Callable[[float], None], every: float, phase: float, name: str) -> None:
+    def add(self, call: Callable[[float], None], every: float, name: str) -> None:
         def work(run: Run) -> None:
             assert run.due is not None
             call(run.due.timestamp())
 
-        if phase:
-            # Its offset comes from a hash; the cron expression with seconds names the instants instead.
-            self._rota.cron(f"{int(phase)}/{int(every)} * * * * *", work, name=name)
-            return
         self._rota.every(every, work, name=name)
 
     @contextmanager
@@ -82,26 +101,45 @@ class Rota:
             yield
 
 
-class APScheduler:
+class AsyncRota(OnLoop, Rota):
+    """rota, coroutine functions."""
+
+    def add(self, call: Callable[[float], None], every: float, name: str) -> None:
+        async def work(run: Run) -> None:
+            assert run.due is not None
+            call(run.due.timestamp())
+
+        self._rota.every(every, work, name=name)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._loop.run_until_complete(self._rota.__aenter__())
+        yield
+        self._loop.run_until_complete(self._rota.__aexit__())
+
+
+class APScheduler(Threaded):
     """APScheduler 3 in a background thread, with its default pool of ten threads."""
 
     def __init__(self) -> None:
         from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-not-found]
 
+        super().__init__()
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._scheduler = BackgroundScheduler(timezone="UTC")
 
-    def add(self, call: Callable[[float], None], every: float, phase: float, name: str) -> None:
-        start = datetime.now(UTC).timestamp()
-        start = start - start % every + every + phase
-
+    def add(self, call: Callable[[float], None], every: float, name: str) -> None:
         def work() -> None:
-            # It does not tell a job what it was due; the last due time is.
+            # It does not tell a job what it was due; the last multiple of the interval is.
             now = time.time()
-            call(now - (now - start) % every)
+            call(now - now % every)
 
-        begin = datetime.fromtimestamp(start, UTC)
-        self._scheduler.add_job(work, "interval", seconds=every, start_date=begin, id=name)
+        self._add(work, every, name)
+
+    def _add(self, work: Callable[[], Any], every: float, name: str) -> None:
+        now = time.time()
+        first = datetime.fromtimestamp(now - now % every + every, UTC)
+        self._scheduler.add_job(work, "interval", seconds=every, start_date=first, id=name)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -110,70 +148,69 @@ class APScheduler:
         self._scheduler.shutdown()
 
 
-class AsyncAPScheduler(APScheduler):
+class AsyncAPScheduler(OnLoop, APScheduler):
     """APScheduler 3 on an event loop."""
 
     def __init__(self) -> None:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
         super().__init__()
-        self._scheduler = AsyncIOScheduler(timezone="UTC")
+        self._scheduler = AsyncIOScheduler(timezone="UTC", event_loop=self._loop)
+
+    def add(self, call: Callable[[float], None], every: float, name: str) -> None:
+        async def work() -> None:
+            now = time.time()
+            call(now - now % every)
+
+        self._add(work, every, name)
 
 
-def dispatch(make: Callable[[], Subject], rest: Callable[[float], None]) -> dict[str, float]:
-    subject, runs = make(), [0]
+def dispatch(subject: Subject) -> dict[str, float]:
+    runs = [0]
 
     def call(due: float) -> None:
         runs[0] += 1
 
     for n in range(100):
-        subject.add(call, 0.2, 0.0, f"job {n}")
+        subject.add(call, 0.2, f"job {n}")
     with subject.running():
-        rest(1.0)
+        subject.rest(1.0)
         began, before = time.process_time(), runs[0]
-        rest(4.0)
+        subject.rest(3.0)
         used, ran = time.process_time() - began, runs[0] - before
     return {"CPU µs/run": used / max(ran, 1) * 1e6}
 
 
-def lateness(make: Callable[[], Subject], rest: Callable[[float], None], spread: bool) -> dict[str, float]:
-    subject, late = make(), list[float]()
-
-    def call(due: float) -> None:
-        late.append((time.time() - due) * 1000)
-
-    for n in range(1000):
-        # Whole seconds: both can be told of them exactly.
-        subject.add(call, 4.0, float(n % 4) if spread else 0.0, f"job {n}")
+def lateness(subject: Subject, spread: bool) -> dict[str, float]:
+    found: list[tuple[float, float]] = []
+    intervals = [INTERVAL + (n / JOBS if spread else 0.0) for n in range(JOBS)]
+    for n, every in enumerate(intervals):
+        subject.add(lambda due: found.append((due, time.time())), every, f"job {n}")
     with subject.running():
-        rest(4.2 - time.time() % 4.0 + (4.0 if spread else 0.0))
-        late.clear()
-        began = time.time()
-        rest(12.0)
-        expected = 1000 * 3
-    late = [each for each in late if each < (time.time() - began) * 1000]
+        subject.rest(1.0)  # what it does at the start is not what is asked
+        if not spread:
+            subject.rest(0.5 + INTERVAL - time.time() % INTERVAL)
+        begin, end = time.time(), time.time() + 2 * INTERVAL
+        subject.rest(2 * INTERVAL + 1.0)  # for the latest of the last
+    counted = [(at - due) * 1000 for due, at in found if begin <= due < end]
+    expected = sum(int(end // every) - int(begin // every) for every in intervals)
     how = "spread" if spread else "at once"
-    cuts = statistics.quantiles(late, n=100) if len(late) > 1 else [float("nan")] * 99
-    return {
-        f"late p50 ms, {how}": cuts[49],
-        f"late p99 ms, {how}": cuts[98],
-        "runs lost": max(0, expected - len(late)),
-    }
+    cuts = statistics.quantiles(counted, n=100) if len(counted) > 1 else [float("inf")] * 99
+    return {f"late p50 ms, {how}": cuts[49], f"p99, {how}": cuts[98], "runs lost": max(0, expected - len(counted))}
 
 
-def memory(make: Callable[[], Subject], rest: Callable[[float], None]) -> dict[str, float]:
-    subject = make()
+def memory(subject: Subject) -> dict[str, float]:
     for n in range(10):
-        subject.add(lambda due: None, 86400.0, 0.0, f"warm {n}")
+        subject.add(lambda due: None, 86400.0, f"warm {n}")
     gc.collect()
     before = resident()
-    for n in range(5000):
-        subject.add(lambda due: None, 86400.0, 0.0, f"job {n}")
+    for n in range(REGISTERED):
+        subject.add(lambda due: None, 86400.0, f"job {n}")
     with subject.running():
-        rest(3.0)
+        subject.rest(3.0)
         gc.collect()
         after = resident()
-    return {"kB/job": (after - before) / 5000}
+    return {"kB/job": (after - before) / REGISTERED}
 
 
 def resident() -> int:
@@ -185,7 +222,7 @@ def resident() -> int:
 def imports(statement: str) -> dict[str, float]:
     code = f"import sys; n = len(sys.modules)\n{statement}\nprint(len(sys.modules) - n)"
     best, modules = float("inf"), 0
-    for _ in range(7):
+    for _ in range(5):
         began = time.perf_counter()
         modules = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
         spent = time.perf_counter() - began
@@ -195,67 +232,57 @@ def imports(statement: str) -> dict[str, float]:
     return {"import ms": max(0.0, best * 1000), "modules": modules}
 
 
-def all_of(make: Callable[[], Subject], statement: str, rest: Callable[[float], None] = time.sleep) -> dict[str, float]:
-    found = dispatch(make, rest) | memory(make, rest) | imports(statement)
-    at_once, spread = lateness(make, rest, False), lateness(make, rest, True)
+def at_work(make: Callable[[], Subject]) -> dict[str, float]:
+    at_once, spread = lateness(make(), False), lateness(make(), True)
     lost = at_once.pop("runs lost") + spread.pop("runs lost")
-    return found | at_once | spread | {"runs lost": lost}
+    return dispatch(make()) | at_once | spread | {"runs lost": lost}
 
 
 def rota_memory() -> dict[str, float]:
-    return all_of(lambda: Rota("memory://"), "from rota import Scheduler")
+    def make() -> Subject:
+        return Rota("memory://")
+
+    return memory(make()) | at_work(make) | imports("from rota import Scheduler")
 
 
 def rota_sqlite() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as place:
-        count = iter(range(1000))
-        return all_of(lambda: Rota(f"sqlite:///{place}/{next(count)}.db"), "from rota import Scheduler")
+        count = itertools.count()
+        return at_work(lambda: Rota(f"sqlite:///{place}/{next(count)}.db"))
+
+
+def rota_asyncio() -> dict[str, float]:
+    return at_work(lambda: AsyncRota("memory://"))
 
 
 def apscheduler() -> dict[str, float]:
-    return all_of(APScheduler, "from apscheduler.schedulers.background import BackgroundScheduler")
+    found = memory(APScheduler()) | at_work(APScheduler)
+    return found | imports("from apscheduler.schedulers.background import BackgroundScheduler")
 
 
 def apscheduler_asyncio() -> dict[str, float]:
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-
-    class Inside(AsyncAPScheduler):
-        @contextmanager
-        def running(self) -> Iterator[None]:
-            async def start() -> None:
-                self._scheduler.start()
-
-            loop.run_until_complete(start())
-            yield
-            self._scheduler.shutdown()
-
-    def rest(seconds: float) -> None:
-        loop.run_until_complete(asyncio.sleep(seconds))
-
-    return all_of(Inside, "from apscheduler.schedulers.asyncio import AsyncIOScheduler", rest)
-
-
-def bare() -> dict[str, float]:
-    return imports("import rota")
+    return at_work(AsyncAPScheduler) | imports("from apscheduler.schedulers.asyncio import AsyncIOScheduler")
 
 
 CONTENDERS: dict[str, Callable[[], dict[str, float]]] = {
+    "`import rota` alone": lambda: imports("import rota"),
     "rota, memory": rota_memory,
     "rota, SQLite": rota_sqlite,
-    "rota, only `import rota`": bare,
+    "rota, asyncio, memory": rota_asyncio,
     "APScheduler 3, background": apscheduler,
     "APScheduler 3, asyncio": apscheduler_asyncio,
 }
 
 
 def main() -> int:
-    options = parser(__doc__.splitlines()[0] if __doc__ else "").parse_args()
+    options_of = parser(__doc__.splitlines()[0] if __doc__ else "")
+    options_of.set_defaults(rounds=1)
+    options = options_of.parse_args()
     logging.disable(logging.WARNING)
     if options.contender:
         return alone(CONTENDERS[options.contender])
     print(heading(options.peers, ("apscheduler",)), end="\n\n")
-    names = {name: name.startswith("rota") for name in CONTENDERS}
+    names = {name: not name.startswith("APScheduler") for name in CONTENDERS}
     found = in_turn(__file__, names, options.peers, options.rounds, frozenset())
     print(table("", found, FIGURES))
     save(options.json, found)
