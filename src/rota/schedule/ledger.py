@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from statistics import median
 from typing import TYPE_CHECKING
 
 from rota.errors import StoreUnavailable
@@ -152,7 +151,7 @@ class Ledger:
     def grace(self, job: Job) -> float:
         """Seconds a run may be late before people hear of it."""
         durations = self._memory[job.name].durations
-        return default_late_grace(median(durations) if durations else 0.0)
+        return default_late_grace(sorted(durations)[len(durations) // 2] if durations else 0.0)
 
     @contextmanager
     def together(self) -> Iterator[None]:

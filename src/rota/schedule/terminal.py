@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, TextIO
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _EVERY = 0.1
 """Seconds between two drawings."""
+_WIDTH = 80
+"""Columns, where the terminal does not say."""
 _ERASE = "\r\x1b[2K"
 
 
@@ -33,7 +35,7 @@ class Bar:
             if now - self._drawn < _EVERY and progress.done != progress.total and run == self._run:
                 return
             self._run, self._drawn = run, now
-            self._draw(progress.line(name, shutil.get_terminal_size().columns - 1))
+            self._draw(progress.line(name, self._width() - 1))
 
     def clear(self, run: int) -> None:
         """The run is over."""
@@ -49,6 +51,12 @@ class Bar:
             self._draw("")
             self._stream.write(text)
             self._draw(line)
+
+    def _width(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or _WIDTH
+        except (OSError, ValueError):
+            return _WIDTH
 
     def _draw(self, line: str) -> None:
         if line or self._line:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from functools import cache
 
 from rota.stores.records import Worker
@@ -17,7 +16,7 @@ def host() -> str:
 def this_worker() -> Worker:
     """A new identity for this process: where it can be looked for, and something that is not used twice."""
     pid = os.getpid()
-    return Worker(f"{_place()}:{pid}:{secrets.token_hex(4)}", host(), pid)
+    return Worker(f"{_place()}:{pid}:{os.urandom(4).hex()}", host(), pid)
 
 
 def is_dead(worker: str) -> bool:

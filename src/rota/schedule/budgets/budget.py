@@ -7,7 +7,6 @@ import contextlib
 import os
 import threading
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from rota.errors import RotaError, SpecError, StoreUnavailable, Timeout
@@ -288,6 +287,8 @@ def _seconds_until(until: datetime | float | None, retry_after: str | float | No
 
 
 def _http_date(text: str) -> datetime:
+    from email.utils import parsedate_to_datetime  # a dozen modules, for the few servers that send a date
+
     try:
         return parsedate_to_datetime(text)
     except ValueError:

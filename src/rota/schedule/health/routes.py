@@ -1,12 +1,13 @@
-"""From a request to an answer, for ASGI, WSGI and the command line alike."""
+"""From a request to an answer, for ASGI, WSGI and the command line alike.
+
+Modules that only an answer needs are imported there: every scheduler imports this one.
+"""
 
 from __future__ import annotations
 
-import hmac
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from rota.errors import StoreUnavailable
 from rota.schedule.health import shapes
@@ -57,6 +58,8 @@ class Health:
 
     def answer(self, method: str, path: str, authorization: str = "") -> Answer:
         """The answer to a request. Never raises: a store that cannot be read is a 503 too."""
+        from urllib.parse import unquote
+
         parts = [unquote(part) for part in path.split("?", 1)[0].split("/") if part]
         try:
             if method in ("GET", "HEAD"):
@@ -121,6 +124,8 @@ class Health:
     def _run(self, name: str, authorization: str) -> Answer:
         if not self.run_token:
             return Answer(404, {"error": "not found"})
+        import hmac
+
         if not hmac.compare_digest(authorization.encode(), f"Bearer {self.run_token}".encode()):
             return Answer(401, {"error": "a token is needed: Authorization: Bearer TOKEN"})
         job = self._find(name)
