@@ -72,8 +72,9 @@ class Threaded:
 class OnLoop:
     """On an event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *args: str) -> None:
         self._loop = asyncio.new_event_loop()
+        super().__init__(*args)
 
     def rest(self, seconds: float) -> None:
         self._loop.run_until_complete(asyncio.sleep(seconds))
@@ -85,7 +86,6 @@ class Rota(Threaded):
     def __init__(self, url: str) -> None:
         from rota import Scheduler
 
-        super().__init__()
         self._rota = Scheduler(url, name="bench")
 
     def add(self, call: Callable[[float], None], every: float, name: str) -> None:
@@ -124,7 +124,6 @@ class APScheduler(Threaded):
     def __init__(self) -> None:
         from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-not-found]
 
-        super().__init__()
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._scheduler = BackgroundScheduler(timezone="UTC")
 

@@ -1,11 +1,11 @@
-"""Jobs that live inside apps, as they stand in the store: shown beside the daemon's own, run by nobody here."""
+"""Jobs that live inside apps, as they stand in the store: shown beside the daemon's own, asked for here, run by the apps."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from rota.errors import RotaError
+from rota.errors import RotaError, TargetNotFound
 from rota.jobs.spec import JobSpec
 from rota.process.record import Record, RunSummary
 from rota.process.spec import AppSpec
@@ -38,6 +38,43 @@ def guest_jobs(world: World) -> list[Record]:
         running[run.app, run.job] = running.get((run.app, run.job), 0) + 1
     now = world.clock.now()
     return [_record(job, running.get((job.app, job.name), 0), now) for job in jobs if _is_current(world, job, now)]
+
+
+def find(world: World, name: str) -> JobRecord | None:
+    """The job inside an app that a name means: `app/job` as lists show it, or just `job`. The daemon's own go first.
+
+    Raises:
+        TargetNotFound: several apps have a job of this name.
+    """
+    if name in world.supervisor.by_name:
+        return None
+    jobs = [job for job in world.runbook.store.guests() if name in (job.name, f"{job.app}/{job.name}")]
+    if len(jobs) > 1:
+        names = " and ".join(f"{job.app}/{job.name}" for job in jobs)
+        raise TargetNotFound(f"several apps have a job {name}", f"name one of {names}")
+    return jobs[0] if jobs else None
+
+
+def pause(world: World, job: JobRecord, paused: bool) -> None:
+    """Tell the app's scheduler, which looks every second, that due times pass without a run, or no longer. Resuming also closes
+    the job's circuit breaker."""
+    store = world.runbook.store
+    store.set_paused(job.app, job.name, paused)
+    if not paused:
+        store.set_hold(job.app, job.name, 0.0, "")
+
+
+def ask(world: World, job: JobRecord, parent: int | None = None) -> int:
+    """Ask the app for a run; its id."""
+    note = f"again run {parent}" if parent else ""
+    return world.runbook.store.request(job.app, job.name, world.clock.now(), parent=parent, note=note)
+
+
+def is_attended(world: World, job: JobRecord) -> bool:
+    """Whether a scheduler of the app gives signs of life: one that could serve a request."""
+    now = world.clock.now()
+    beats = world.runbook.store.heartbeats(job.app)
+    return any(beat.name.startswith("scheduler ") and beat.expected_by >= now for beat in beats)
 
 
 def _is_current(world: World, job: JobRecord, now: float) -> bool:

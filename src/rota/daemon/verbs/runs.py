@@ -8,6 +8,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from rota.daemon.jobs import guests
 from rota.daemon.jobs.runbook import APP
 from rota.errors import NotPermitted, TargetNotFound, UsageError
 from rota.jobs.run import Outcome
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from rota.daemon.server import Inbox
     from rota.daemon.world import World
     from rota.jobs.run import Ending
+    from rota.stores.records import JobRecord, RunRecord
     from rota.wire.messages import CancelRun, PauseJob, RunJob, Runs
 
 LOOK_EVERY = 0.05
+_LOOK_INSIDE = 0.25
+"""Seconds between looks at a run inside an app, which only the store tells of."""
 _CHUNK = 64 * 1024
 
 
@@ -37,8 +41,8 @@ async def runs(world: World, request: Runs, answer: Answer, inbox: Inbox) -> Non
         if not found:
             raise TargetNotFound(f"there is no run {request.id}", "`rota runs` lists them")
     else:
-        since = request.since or None
-        found = store.runs(None, request.job or None, outcomes=outcomes, since=since, limit=request.limit)
+        since, (app, job) = request.since or None, _meant(world, request.job)
+        found = store.runs(app, job, outcomes=outcomes, since=since, limit=request.limit)
         if request.job and not found:
             _known(world, request.job)
     answer.data(found)
@@ -51,9 +55,23 @@ async def runs(world: World, request: Runs, answer: Answer, inbox: Inbox) -> Non
     answer.text((shown or runs_table(found, answer.width, answer.colour, now)) + "\n")
 
 
+def _meant(world: World, name: str) -> tuple[str | None, str | None]:
+    """App and job of a name; None = all. A plain name that several apps use means all of them."""
+    if not name:
+        return None, None
+    if name in world.supervisor.by_name:
+        return APP, name
+    try:
+        guest = guests.find(world, name)
+    except TargetNotFound:
+        return None, name
+    return (None, name) if guest is None else (guest.app, guest.name)
+
+
 def _known(world: World, name: str) -> None:
     store = world.runbook.store
-    names = {job.name for job in store.jobs()} | set(world.supervisor.by_name)
+    inside = [f"{job.app}/{job.name}" for job in store.guests()]
+    names = {job.name for job in store.jobs()} | set(world.supervisor.by_name) | set(inside)
     # A job that was deleted has runs still; one that nobody knows is a slip of the pen.
     if name not in names and not store.runs(None, name, limit=1):
         raise TargetNotFound(f"there is no job {name}{did_you_mean(name, names)}", "`rota list` shows the jobs")
@@ -66,14 +84,17 @@ async def run_job(world: World, request: RunJob, answer: Answer, inbox: Inbox) -
         former = world.runbook.store.run(request.rerun_of)
         if former is None:
             raise TargetNotFound(f"there is no run {request.rerun_of}", "`rota runs` lists them")
-        if former.app != APP:
-            raise NotPermitted(f"run {former.id} belongs to the app {former.app}", "it is run again inside that app")
-        name, parent = former.job, former.id
+        name, parent = f"{former.app}/{former.job}" if former.app != APP else former.job, former.id
+    guest = guests.find(world, name)
+    if guest is not None:
+        await _run_guest(world, guest, request, parent, answer, inbox)
+        return
     entries = world.supervisor.named(name)
     if entries and entries[0].spec.job is None:
         raise NotPermitted(f"{name} is not a job", f"`rota start {name}` starts it; a job has cron, every or after")
     if not entries:
         jobs = [other for other in world.supervisor.by_name if world.supervisor.named(other)[0].spec.job is not None]
+        jobs += [f"{job.app}/{job.name}" for job in world.runbook.store.guests()]
         raise TargetNotFound(f"there is no job {name}{did_you_mean(name, jobs)}", "`rota list` shows the jobs")
     active = world.runbook.run_now(name, parent=parent, note=f"again run {parent}" if parent else "")
     answer.data({"run": active.run, "job": name})
@@ -81,6 +102,43 @@ async def run_job(world: World, request: RunJob, answer: Answer, inbox: Inbox) -
     answer.say(f"run {active.run} of {name}{waits}", "info")
     if request.follow:
         await _follow(world, active, answer, inbox)
+
+
+async def _run_guest(
+    world: World, job: JobRecord, request: RunJob, parent: int | None, answer: Answer, inbox: Inbox
+) -> None:
+    """Ask an app to run one of its jobs; what it prints goes to the app's own log."""
+    name, run = f"{job.app}/{job.name}", guests.ask(world, job, parent)
+    answer.data({"run": run, "job": name})
+    answer.say(f"run {run} of {name} asked for", "info")
+    if not guests.is_attended(world, job):
+        answer.warn(f"no scheduler of {job.app} gives a sign of life; the run waits for one")
+        return
+    if not request.follow:
+        return
+    hung_up: asyncio.Future[Any] = asyncio.ensure_future(inbox.next())
+    try:
+        while not hung_up.done():
+            row = world.runbook.store.run(run)
+            if row is None or row.outcome is not None:
+                _guest_verdict(name, run, row, answer)
+                return
+            await asyncio.wait((hung_up,), timeout=_LOOK_INSIDE)
+    finally:
+        hung_up.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await hung_up
+
+
+def _guest_verdict(name: str, run: int, row: RunRecord | None, answer: Answer) -> None:
+    outcome = row.outcome if row is not None else None
+    reason = row.error or row.note if row is not None else "its row was pruned"
+    answer.data({"run": run, "outcome": outcome and outcome.value, "exit_code": None, "reason": reason})
+    if outcome is Outcome.OK:
+        answer.say(f"run {run} of {name} ok", "info")
+    else:
+        answer.say(f"run {run} of {name} {outcome or 'is gone'}: {reason}", "error")
+        answer.code = 1
 
 
 async def _follow(world: World, active: Active, answer: Answer, inbox: Inbox) -> None:
@@ -153,7 +211,11 @@ def exit_code(outcome: Outcome, ending: Ending) -> int:
 
 async def pause_job(world: World, request: PauseJob, answer: Answer, inbox: Inbox) -> None:
     """Pause or resume."""
-    world.runbook.pause(request.name, request.paused)
+    guest = guests.find(world, request.name)
+    if guest is None:
+        world.runbook.pause(request.name, request.paused)
+    else:
+        guests.pause(world, guest, request.paused)
     answer.say(f"{request.name} is {'paused: it does not fall due' if request.paused else 'resumed'}")
 
 

@@ -140,7 +140,8 @@ class Health:
     def _find(self, name: str) -> JobRecord | None:
         jobs = self._jobs()
         names = shapes.unique_names(jobs)
-        return next((job for job in jobs if names[job.app, job.name] == name), None)
+        # `app/name`, as `rota list` shows it, always means the same.
+        return next((job for job in jobs if name in (names[job.app, job.name], f"{job.app}/{job.name}")), None)
 
     def _jobs(self) -> list[JobRecord]:
         return self.store.jobs(self.app)
