@@ -104,11 +104,9 @@ class Firings:
             job = jobs.get(record.name)
             if job is None or job not in self._records:
                 continue
-            before, self._records[job] = self._records[job], record
             self._agenda.learn(job, record.last_due)
             self._ledger.learn_failures(job, record.failures)
-            if before.paused != record.paused:
-                self._pause_changed(job, record.paused)
+            self._remember(job, record)
         for job in self._executions.queued_jobs():
             self._executions.start_queued(job)
         self._serve_requests(jobs)
@@ -165,7 +163,7 @@ class Firings:
         record = self._ledger.store.job(self._ledger.app, job.name)
         if record is None:
             return
-        self._records[job] = record
+        self._remember(job, record)
         if record.hold == "breaker" and not record.paused:
             reason = "the circuit breaker is open"
             if self._ledger.unrun(job, due, Outcome.SKIPPED, reason):
@@ -266,6 +264,11 @@ class Firings:
         return max((run.due for run in runs if run.trigger == "after" and run.due is not None), default=None)
 
     # -- pause
+
+    def _remember(self, job: Job, record: JobRecord) -> None:
+        before, self._records[job] = self._records[job], record
+        if before.paused != record.paused:
+            self._pause_changed(job, record.paused)
 
     def _pause_changed(self, job: Job, paused: bool) -> None:
         self._log.job(logging.INFO, "paused" if paused else "resumed", job.name, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -287,10 +288,11 @@ class MemoryRuns:
 
     def _prune(self, key: tuple[str, str], keep: int) -> None:
         runs = self._runs[key]
-        if len(runs) <= keep:
+        surplus = len(runs) - len(self._open[key]) - keep
+        if surplus <= 0:
             return
-        done = [r for r in runs.values() if r.state is RunState.FINISHED]
-        for record in done[: max(len(done) - keep, 0)]:
+        finished = (record for record in runs.values() if record.state is RunState.FINISHED)
+        for record in list(islice(finished, surplus)):
             del runs[record.id], self._where[record.id]
             if record.due is not None:
                 del self._dues[key][record.due]
