@@ -3,8 +3,9 @@
     python benchmarks/soak.py [--minutes 4] [--json FILE]
 
 Everything happens in a scratch home, at a pace that a busy day does not reach: some ten crashes, 6,000 lines and twenty-four job
-runs a second; twenty minutes are 10,000 restarts, 7,000,000 lines and 28,000 runs. The first quarter is warming up; from then on the daemon's and the keeper's memory may not grow by more than a tenth,
-their descriptors not at all, and ledger and logs have to stay bounded. The exit code tells. Linux only.
+runs a second; twenty minutes are 10,000 restarts, 7,000,000 lines and 28,000 runs. The first quarter is warming up; from then on
+the daemon's and the keeper's memory may not grow by more than a tenth, their descriptors not at all, and ledger and logs have to
+stay bounded. The exit code tells. Linux only.
 """
 
 from __future__ import annotations
