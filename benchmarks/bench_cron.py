@@ -1,6 +1,8 @@
-"""Time of one `next`, beside cronsim and croniter, in one run.
+"""Time of one `next`, beside cronsim and croniter (and PM2's croner), in one run.
 
-    python benchmarks/bench_cron.py [--rounds 5] [--json FILE]
+    python benchmarks/bench_cron.py [--rounds 5] [--croner DIR] [--json FILE]
+
+`--croner` names a directory with node_modules/croner, as `npm install pm2` makes it; that one is measured in node.
 
 CPU time, best of several rounds taken in turn, so that a busy machine disturbs all alike. A step is one due time after
 another, which is what schedulers do. Prints a Markdown table; with --json the figures as well.
@@ -12,6 +14,7 @@ import argparse
 import json
 import math
 import platform
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -47,7 +50,7 @@ COMMON = 8
 ZONES = ["UTC", "Europe/Berlin"]
 LIMITS = {"UTC": 8.0, "Europe/Berlin": 15.0}
 START = datetime(2024, 1, 1, tzinfo=UTC)
-STEPS = {"rota": 1500, "cronsim": 300, "croniter": 200}
+STEPS = {"rota": 1500, "cronsim": 300, "croniter": 200, "croner": 100}
 
 
 def rota_walk(expression: str, zone: str, steps: int) -> Callable[[], None]:
@@ -83,6 +86,38 @@ def croniter_walk(expression: str, zone: str, steps: int) -> Callable[[], None]:
             found.get_next()
 
     return walk
+
+
+CRONER = """
+const croner = require(process.argv[1] + "/node_modules/croner");
+const Cron = croner.Cron || croner;
+const [zone, rounds, steps, expressions] = JSON.parse(process.argv[2]);
+const best = {};
+for (let round = 0; round < rounds; round++) for (const expression of expressions) {
+  const cron = new Cron(expression, { timezone: zone });
+  let at = new Date("2024-01-01T00:00:00Z");
+  const began = process.cpuUsage();
+  for (let i = 0; i < steps; i++) at = cron.nextRun ? cron.nextRun(at) : cron.next(at);
+  const used = process.cpuUsage(began);
+  const each = (used.user + used.system) / steps;
+  best[expression] = Math.min(best[expression] ?? Infinity, each);
+}
+console.log(JSON.stringify(best));
+"""
+
+
+def croner(folder: str, zone: str, rounds: int) -> dict[str, float]:
+    """Microseconds per next, by expression; empty where node or croner cannot do it."""
+    given = json.dumps([zone, rounds, STEPS["croner"], EXPRESSIONS[:COMMON]])
+    command = ["node", "-e", CRONER, folder, given]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        print(f"croner: no figures: {' '.join(said)[-200:]}", file=sys.stderr)
+        return {}
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 WALKS = {"rota": rota_walk, "cronsim": cronsim_walk, "croniter": croniter_walk}
@@ -141,14 +176,15 @@ def others(rounds: int) -> dict[str, float]:
 
 
 def render(zone: str, table: dict[str, dict[str, float]]) -> str:
-    names = list(WALKS)
+    names = [*WALKS, *(["croner"] if all("croner" in row for row in list(table.values())[:COMMON]) else [])]
     lines = [
         f"### {zone}: µs CPU per `next`",
         "",
         f"| expression | {' | '.join(names)} |",
         "| --- |" + " ---: |" * len(names),
     ]
-    lines += [f"| `{text}` | {' | '.join(f'{row[name]:.1f}' for name in names)} |" for text, row in table.items()]
+    for text, row in table.items():
+        lines.append(f"| `{text}` | {' | '.join(f'{row[name]:.1f}' if name in row else '–' for name in names)} |")
     means = means_of(table)
     lines.append(
         f"| **geometric mean of the first {COMMON}** | {' | '.join(f'**{means[name]:.1f}**' for name in names)} |"
@@ -159,17 +195,22 @@ def render(zone: str, table: dict[str, dict[str, float]]) -> str:
 
 
 def means_of(table: dict[str, dict[str, float]]) -> dict[str, float]:
-    return {name: geometric_mean([table[text][name] for text in EXPRESSIONS[:COMMON]]) for name in WALKS}
+    common = [table[text] for text in EXPRESSIONS[:COMMON]]
+    return {name: geometric_mean([row[name] for row in common]) for name in table[EXPRESSIONS[0]]}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--croner", metavar="DIR", help="where node_modules/croner is")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("cronsim", "croniter"))
     print(f"Python {platform.python_version()}, {versions}; CPU time, best of {options.rounds}\n")
     tables = {zone: measure(zone, options.rounds) for zone in ZONES}
+    for zone in ZONES if options.croner else ():
+        for text, value in croner(options.croner, zone, options.rounds).items():
+            tables[zone][text]["croner"] = value
     for zone, table in tables.items():
         print(render(zone, table), end="\n\n")
     rest = others(options.rounds)

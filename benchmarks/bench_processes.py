@@ -1,7 +1,7 @@
 """rota beside PM2, supervisord and circus (and a bare loop): start, list, stop, memory, idle CPU, how soon a crashed process
 is back, how fast the output of one flooding app reaches its file, and what `import rota` costs.
 
-    python benchmarks/bench_processes.py [--pm2 P] [--supervisord P] [--circusd P] [--sizes 50 500] [--rounds 3] [--json FILE]
+    python benchmarks/bench_processes.py [--pm2 P] [--supervisord P] [--circusd P] [--sizes 50:3 1000:1] [--json FILE]
 
 Every tool does the same work in a home of its own, in turn, round after round; processes are counted in /proc, never by the
 tool's word, and a start ends when they all run. Figures are medians with the spread behind them; a column whose program was
@@ -62,6 +62,16 @@ int main(int argc, char **argv) {
             done += now;
         }
     for (;;) pause();
+}
+"""
+SPLICER = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <unistd.h>
+int main(void) {
+    fcntl(0, F_SETPIPE_SZ, 1 << 20);
+    while (splice(0, 0, 1, 0, 1 << 20, SPLICE_F_MOVE) > 0) continue;
+    return 0;
 }
 """
 FLOOD = 500_000_000
@@ -176,17 +186,23 @@ def wait_for_size(log: Path, size: int) -> int:
     raise SystemExit(f"{log}: {found} of {size} bytes")
 
 
-def raw_flood(flooder: str, scratch: Path) -> float:
+def raw_flood(flooder: str, splicer: str, scratch: Path) -> tuple[float, float]:
+    """GB/s and CPU seconds per GB of the shortest way from a pipe to a file."""
     path = scratch / "raw.log"
     began = time.perf_counter()
     with path.open("wb") as file:
-        child = subprocess.Popen([flooder, str(FLOOD)], stdout=file)
+        talking = subprocess.Popen([flooder, str(FLOOD)], stdout=subprocess.PIPE)
+        moving = subprocess.Popen([splicer], stdin=talking.stdout, stdout=file)
         wait_for_size(path, FLOOD)
         took = time.perf_counter() - began
-    child.kill()
-    child.wait()
+    talking.kill()
+    talking.wait()
+    assert talking.stdout is not None
+    talking.stdout.close()
+    _, status, usage = os.wait4(moving.pid, 0)
+    moving.returncode = status
     path.unlink()
-    return FLOOD / took / 1e9
+    return FLOOD / took / 1e9, (usage.ru_utime + usage.ru_stime) / (FLOOD / 1e9)
 
 
 def import_time(statement: str) -> float:
@@ -249,11 +265,14 @@ def raw_crash(stamper: str, scratch: Path, times: int) -> list[float]:
 
 
 def shown(values: list[float]) -> str:
+    """The median, and the spread where there is any."""
     if not values:
         return "–"
-    digits = 3 if max(values) < 1 else 2 if max(values) < 100 else 0
-    middle = f"{statistics.median(values):.{digits}f}"
-    return f"{middle} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+    digits = (
+        0 if all(value == int(value) for value in values) else 3 if max(values) < 1 else 2 if max(values) < 100 else 0
+    )
+    middle, low, high = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def main() -> None:
@@ -262,24 +281,29 @@ def main() -> None:
     parser.add_argument("--pm2", default="", help="the pm2 program, from `npm install pm2` in a scratch directory")
     parser.add_argument("--supervisord", default="", help="the supervisord program")
     parser.add_argument("--circusd", default="", help="the circusd program")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[50])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sizes", nargs="+", default=["50"], help="processes, or PROCESSES:ROUNDS")
+    parser.add_argument("--rounds", type=int, default=3, help="for sizes that do not say")
     parser.add_argument("--idle", type=float, default=10.0, help="seconds over which idle CPU is measured")
     parser.add_argument("--crashes", type=int, default=20)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results: dict[str, dict[str, dict[str, list[float]]]] = {}
+    reasons: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="rota-bench-") as directory:
         scratch = Path(directory)
         stamper, flooder = compiled(STAMPER, scratch / "stamper"), compiled(FLOODER, scratch / "flooder")
-        for number, size in enumerate(options.sizes):
-            programs = (stamper, flooder) if number == 0 else ("", "")
-            results[str(size)] = round_of(options, scratch, size, *programs)
+        splicer = compiled(SPLICER, scratch / "splicer")
+        for number, words in enumerate(options.sizes):
+            size, _, rounds = words.partition(":")
+            programs = (stamper, flooder, splicer) if number == 0 else ("", "", "")
+            print(f"{size} processes", file=sys.stderr, flush=True)
+            results[size], told = rounds_of(options, scratch, int(size), int(rounds or options.rounds), *programs)
+            reasons |= {f"{size} processes, {name}": found for name, found in told.items() if found}
     for size, columns in results.items():
         print(f"\n### {size} processes\n")
         print_table(columns)
     if options.json:
-        options.json.write_text(json.dumps(results, indent=2))
+        options.json.write_text(json.dumps({"sizes": results, "reasons": reasons}, indent=1))
 
 
 def compiled(source: str, target: Path) -> str:
@@ -292,18 +316,21 @@ def compiled(source: str, target: Path) -> str:
     return str(target) if done.returncode == 0 else ""
 
 
-def round_of(
-    options: argparse.Namespace, scratch: Path, size: int, stamper: str, flooder: str
-) -> dict[str, dict[str, list[float]]]:
+def rounds_of(
+    options: argparse.Namespace, scratch: Path, size: int, rounds: int, stamper: str, flooder: str, splicer: str
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, dict[str, str]]]:
+    """The figures by tool, `raw` among them; and why there is none, by tool and figure."""
     tools = chosen(scratch, options.rota, options.pm2, options.supervisord, options.circusd)
     raw: dict[str, list[float]] = {}
-    for _ in range(options.rounds):
+    for _ in range(rounds):
         raw.setdefault("start", []).append(raw_start(size))
         raw.setdefault("list", []).extend(raw_list() for _ in range(5))
         for tool in tools:
             attempt(tool, "start", lambda tool=tool: measure(tool, size, options.idle))
         if flooder:
-            raw.setdefault("flood GB/s", []).append(raw_flood(flooder, scratch))
+            speed, cost = raw_flood(flooder, splicer, scratch)
+            raw.setdefault("flood GB/s", []).append(speed)
+            raw.setdefault("flood CPU s/GB", []).append(cost)
             for tool in tools:
                 attempt(tool, "flood GB/s", lambda tool=tool: flood(tool, flooder))
     if stamper:
@@ -315,7 +342,8 @@ def round_of(
     for tool in tools:
         for figure, reason in tool.reasons.items():
             print(f"{tool.name}: no {figure}: {reason}", file=sys.stderr)
-    return {"raw": raw, **{tool.name: tool.figures for tool in tools}}
+    figures = {"raw": raw, **{tool.name: tool.figures for tool in tools}}
+    return figures, {tool.name: tool.reasons for tool in tools}
 
 
 def attempt(tool: Tool, figure: str, work: Callable[[], None]) -> None:

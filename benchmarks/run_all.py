@@ -4,7 +4,8 @@
 
 Peers come from their own registries into benchmarks/.peers: npm's pm2 and node-cron, PyPI's supervisor, circus, apscheduler and
 the rate limiters, in a virtual environment of their own. One that cannot be installed or run here is a "–" with the reason
-below the tables. Each benchmark takes its rounds in turn over all tools, so that a busy machine disturbs all alike.
+below the tables. Each benchmark takes its rounds in turn over all tools, so that a busy machine disturbs all alike. Everything
+takes about an hour, `--quick` (one round, fewer servers, 50 processes only) about seven minutes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plot import bars
+from plot import picture
+from summary import TOOLS, rows, table
 
 HERE = Path(__file__).parent
 PEERS = HERE / ".peers"
@@ -31,6 +33,8 @@ NODE_PACKAGES = ("pm2", "node-cron")
 PYTHON_PACKAGES = (
     "supervisor", "circus", "apscheduler<4", "limits", "aiolimiter", "pyrate-limiter", "throttled-py", "cronsim", "croniter",
 )  # fmt: skip
+LEGEND = """Medians, with the least and the greatest behind them where there were several rounds. `raw` is what the machine allows
+without any supervisor. The tables of each benchmark follow below."""
 LIMIT = 3600.0
 """Seconds that one benchmark may take."""
 
@@ -97,22 +101,32 @@ class Peers:
 
 def arguments(name: str, peers: Peers, *, quick: bool) -> list[str]:
     """What a benchmark is told; peers that are not there are left out."""
+    managers = {
+        "--pm2": peers.node("pm2"),
+        "--supervisord": peers.python("supervisord"),
+        "--circusd": peers.python("circusd"),
+    }
     given: dict[str, dict[str, str]] = {
-        "processes": {
-            "--pm2": peers.node("pm2"),
-            "--supervisord": peers.python("supervisord"),
-            "--circusd": peers.python("circusd"),
-        },
+        "processes": managers,
+        "survival": managers,
         "cluster": {"--pm2": peers.node("pm2")},
+        "cron": {"--croner": peers.module("croner")},
         "jobs": {"--apscheduler": peers.python(), "--node-cron": peers.module("node-cron")},
     }
     less = {
-        "processes": ["--rounds", "1", "--idle", "3", "--crashes", "8"],
-        "cluster": ["--rounds", "1", "--seconds", "5", "--wrk-seconds", "1"],
+        "processes": ["--sizes", "50:1", "--idle", "3", "--crashes", "8"],
+        "survival": ["--kills", "4"],
+        "cluster": ["--rounds", "1", "--seconds", "5", "--wrk-seconds", "1", "--only", "node", "uvicorn"],
         "jobs": ["--jobs", "1000", "--seconds", "10", "--idle", "5"],
         "cron": ["--rounds", "2"],
+        "budgets": ["--rounds", "1", "--seconds", "3"],
+        "schedule": ["--rounds", "1"],
     }
-    more = {"processes": ["--sizes", "50", "500", "1000"]}
+    more = {
+        "processes": ["--sizes", "50:5", "500:3", "1000:2"],
+        "survival": ["--rounds", "3"],
+        "cluster": ["--seconds", "20"],
+    }
     words = [word for flag, value in given.get(name, {}).items() if value for word in (flag, value)]
     return words + (less if quick else more).get(name, [])
 
@@ -135,7 +149,7 @@ def run(name: str, peers: Peers, *, quick: bool) -> tuple[str, Any, float]:
     except subprocess.TimeoutExpired:
         peers.reasons.append(f"{name}: not finished within {LIMIT / 60:.0f} minutes")
         return "", None, LIMIT
-    peers.reasons += [f"{name}: {line}" for line in done.stderr.splitlines() if ": no " in line]
+    peers.reasons += dict.fromkeys(f"{name}: {line}" for line in done.stderr.splitlines() if ": no " in line)
     if done.returncode:
         peers.reasons.append(f"{name}: ended with {done.returncode}: {' '.join(done.stderr.split())[-300:]}")
     figures = json.loads(target.read_text()) if target.exists() else None
@@ -148,6 +162,20 @@ def machine() -> str:
     load = os.getloadavg()[0]
     python = platform.python_version()
     return f"{platform.platform()}, {cores} cores, {memory:.0f} GB, Python {python}, load {load:.1f} at the start"
+
+
+def write(here: str, peers: Peers, parts: list[str], figures: dict[str, Any]) -> None:
+    """The report, the figures, the picture."""
+    told = ", ".join(peers.versions()) or "none"
+    found = rows(figures)
+    reasons = "\n".join(f"- {reason}" for reason in peers.reasons)
+    tail = f"## What could not be measured\n\n{reasons}\n" if reasons else ""
+    head = f"# rota beside its peers\n\n{here}\n\nPeers: {told}\n\n{LEGEND}\n\n{table(found)}\n"
+    (RESULTS / "report.md").write_text("\n".join([head if found else head.partition(LEGEND)[0], *parts, tail]))
+    kept = {"machine": here, "peers": told, "reasons": peers.reasons, **figures}
+    (RESULTS / "results.json").write_text(json.dumps(kept, indent=1))
+    if found:
+        (RESULTS / "plot.svg").write_text(picture(found, TOOLS, here))
 
 
 def main() -> int:
@@ -169,13 +197,7 @@ def main() -> int:
         text, found, seconds = run(name, peers, quick=options.quick)
         parts.append(f"## {name}\n\n{text.strip() or '–'}\n\n({seconds:.0f} s)\n")
         figures[name] = found
-    reasons = "\n".join(f"- {reason}" for reason in peers.reasons)
-    head = f"# rota beside its peers\n\n{here}\n\nPeers: {', '.join(peers.versions()) or 'none'}\n"
-    tail = f"## What could not be measured\n\n{reasons}\n" if reasons else ""
-    (RESULTS / "report.md").write_text("\n".join([head, *parts, tail]))
-    (RESULTS / "results.json").write_text(json.dumps({"machine": here, "reasons": peers.reasons, **figures}, indent=1))
-    if figures.get("processes"):
-        (RESULTS / "plot.svg").write_text(bars(figures["processes"]))
+    write(here, peers, parts, figures)
     if options.clean:
         shutil.rmtree(PEERS)
     print((RESULTS / "report.md").read_text())
