@@ -126,6 +126,7 @@ def arguments(name: str, peers: Peers, *, quick: bool) -> list[str]:
         "processes": ["--sizes", "50:5", "500:3", "1000:2"],
         "survival": ["--rounds", "3"],
         "cluster": ["--seconds", "20"],
+        "budgets": ["--seconds", "60"],
     }
     words = [word for flag, value in given.get(name, {}).items() if value for word in (flag, value)]
     return words + (less if quick else more).get(name, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ import pytest
 from rota import Budget
 from rota.stores.sqlite import SqliteStore
 from tests.eventually import eventually
+
+SECONDS = 60 if "ROTA_LONG" in os.environ else 5
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,20 +72,13 @@ def check_never_too_many(grants: list[tuple[float, int, int]], limit: int, per: 
         assert inside <= limit, f"{inside} tokens within {per} s"
 
 
+@pytest.mark.timeout(100 + 2 * SECONDS)
 def test_eight_processes_never_take_one_token_too_many(spawn: Spawn, tmp_path: Path) -> None:
-    grants = take_together(spawn, tmp_path, seconds=3)
+    grants = take_together(spawn, tmp_path, SECONDS)
     check_never_too_many(grants, limit=50, per=1.0)
     # How much of the rate is used is the machine's speed, and the benchmark's business; that all are served is ours.
     assert sum(cost for _, cost, _ in grants) >= 50
     assert len({n for _, _, n in grants}) >= 4
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(200)
-def test_eight_processes_for_a_minute(spawn: Spawn, tmp_path: Path) -> None:
-    grants = take_together(spawn, tmp_path, seconds=60)
-    check_never_too_many(grants, limit=50, per=1.0)
-    assert sum(cost for _, cost, _ in grants) >= 50 * 55
 
 
 def test_a_waiter_that_dies_does_not_hold_up_the_line(spawn: Spawn, tmp_path: Path) -> None:
