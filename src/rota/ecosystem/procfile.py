@@ -32,7 +32,7 @@ def entries(text: str, findings: Findings, *, has_env: bool = False) -> list[Ent
         if not stripped or stripped.startswith("#"):
             continue
         match = _LINE.fullmatch(stripped)
-        if match is None:
+        if match is None or "\0" in stripped:
             findings.problem(f"line {number}", "is not of the form NAME: COMMAND")
             continue
         name, command = match.groups()
