@@ -35,6 +35,7 @@ def test_lines() -> None:
     [
         ("", ["names no process (write lines such as: web: uvicorn shop.api:app --port $PORT)"]),
         ("web python", ["line 1: is not of the form NAME: COMMAND"]),
+        ("web: a\0b", ["line 1: is not of the form NAME: COMMAND"]),
         ("web: a\nweb: b", ['line 2: "web" is there already, on line 1']),
         ("web: 'a", ["line 1: cannot be split into words: no closing quotation (close the quote, or escape it)"]),
     ],
