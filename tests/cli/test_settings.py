@@ -17,7 +17,7 @@ def test_settings_without_a_daemon(rota: Rota) -> None:
     rota.ok("set", "rota-logrotate:max_size", "5M")
     rota.ok("multiset", "api:PORT 8080 api:GREETING 'good day' plain 1")
     assert json.loads((rota.home / "conf.json").read_text())["api"] == {"PORT": "8080", "GREETING": "good day"}
-    assert rota.ok("get", "api:PORT") == "Value for api:PORT: 8080\n"
+    assert rota.ok("get", "api:PORT") == "Value for module api key PORT: 8080\n"
     assert rota.ok("conf") == rota.ok("get") == rota.ok("get", "all")
     assert rota.ok("config", "plain", "-2") == "[rota] Setting changed\n"
     assert "$ rota set plain -2" in rota.ok("conf")

@@ -124,7 +124,9 @@ def listing(values: dict[str, Any], path: tuple[str, ...] = ()) -> list[str]:
     if place is None:
         return []
     if not isinstance(place, dict):
-        return [f"Value for {':'.join(path)}: {place}"]
+        # PM2's words for the usual two levels, which scripts cut the value out of.
+        where = f"module {path[0]} key {':'.join(path[1:])}" if path[1:] else path[0]
+        return [f"Value for {where}: {place}"]
     if path:
         return [f"Module: {path[0]}", *_commands(place, path)] if place else []
     plain = {name: value for name, value in place.items() if not isinstance(value, dict)}

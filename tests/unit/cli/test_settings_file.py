@@ -97,5 +97,5 @@ def test_empty_names_are_refused(key: str) -> None:
 def test_listings_are_commands_that_would_make_them() -> None:
     values = json.loads('{"b": {"y": "2 3", "deep": {"z": "1"}}, "top": "t", "a": {}}')
     assert listing(values) == ["$ rota set top t", "Module: b", "$ rota set b:y '2 3'", "$ rota set b:deep:z 1"]
-    assert listing(values, ("b", "deep", "z")) == ["Value for b:deep:z: 1"]
+    assert listing(values, ("b", "deep", "z")) == ["Value for module b key deep:z: 1"]
     assert listing(values, ("nope",)) == []

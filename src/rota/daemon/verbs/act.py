@@ -56,11 +56,11 @@ async def act(world: World, request: Act, answer: Answer, inbox: Inbox) -> None:
         entries = named(world, request.names)
         if not entries and request.action not in ("stop", "delete"):
             raise TargetNotFound("No process found", "start the file first: rota start FILE")
-        await _apply(world, request, answer, entries, "name")
+        await _apply(world, request, answer, entries)
         done += entries
     for target in request.targets:
         selection, entries = find(world, target, request.cwd)
-        await _apply(world, request, answer, entries, selection.how)
+        await _apply(world, request, answer, entries, target, typed=selection.how == "id")
         done += entries
     answer.data([entry.id for entry in done])
     if request.action == "start" and not answer.code and done:
@@ -69,7 +69,9 @@ async def act(world: World, request: Act, answer: Answer, inbox: Inbox) -> None:
         await show_list(world, answer)
 
 
-async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[Entry], how: str) -> None:
+async def _apply(
+    world: World, request: Act, answer: Answer, entries: Sequence[Entry], target: str = "", *, typed: bool = False
+) -> None:
     if not entries:
         return
     rolling = [entry for entry in entries if request.action == "reload" and world.rollouts.possible(entry)]
@@ -81,7 +83,8 @@ async def _apply(world: World, request: Act, answer: Answer, entries: Sequence[E
             world.toggle_watch(entry)
     if request.action in ("restart", "reload") and request.shell_env is None and not request.names:
         answer.say("Use --update-env to update environment variables", "say")
-    announce(answer, request.action, entries, typed=how == "id")
+    for name in [target] if target else dict.fromkeys(entry.name for entry in entries):
+        announce(answer, request.action, name, [e for e in entries if target or e.name == name], typed=typed)
     say_how_reloaded(answer, request.action, [entry for entry in entries if entry not in rolling])
     ids = [entry.id for entry in entries]
     rollout = roll(world, {entry.id: specs.get(entry.id, entry.spec) for entry in rolling}, request.parallel, answer)
@@ -141,13 +144,10 @@ async def roll(
             return
 
 
-def announce(answer: Answer, action: Action, entries: Sequence[Entry], *, typed: bool = False) -> None:
+def announce(answer: Answer, action: Action, target: str, entries: Sequence[Entry], *, typed: bool = False) -> None:
     """What is about to be done to which ids, as scripts written for PM2 read it; `typed`: an id was asked for."""
-    names: dict[str, list[int]] = {}
-    for entry in entries:
-        names.setdefault(entry.name, []).append(entry.id)
-    for name, ids in names.items():
-        answer.say(f"Applying action {ACTION_IDS[action]} on app [{name}](ids: {ids_text(ids, typed)})")
+    ids = ids_text([entry.id for entry in entries], typed)
+    answer.say(f"Applying action {ACTION_IDS[action]} on app [{target}](ids: {ids})")
 
 
 def say_how_reloaded(answer: Answer, action: Action, entries: Sequence[Entry]) -> None:

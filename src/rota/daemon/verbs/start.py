@@ -91,7 +91,7 @@ async def _renew(world: World, spec: AppSpec, answer: Answer, request: StartSpec
     for entry in entries:
         if entry not in rolling:
             world.supervisor.respec(entry, spec)
-    announce(answer, request.how, entries)
+    announce(answer, request.how, spec.name, entries)
     say_how_reloaded(answer, request.how, [entry for entry in entries if entry not in rolling])
     if number_changed:
         entries = await _match_number(world, spec, entries, answer)
