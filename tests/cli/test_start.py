@@ -123,3 +123,16 @@ def test_wait_says_whether_it_stays_up(warm: Rota) -> None:
     warm.ok("delete", "falls")
     error = warm.fails("start", "falls.py", "--no-autorestart", "--wait")
     assert "falls did not stay up" in error
+
+
+def test_an_app_whose_script_is_missing_does_not_keep_the_others(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    warm.write("eco.json", '{"apps": [{"script": "app.py"}, {"name": "gone", "script": "missing.py"}]}')
+    done = warm("start", "eco.json")
+    assert done.returncode == 1
+    assert "apps[1]: Script not found: " in done.stderr
+    assert "App [app] launched (1 instances)" in done.stdout
+    assert warm.states() == {"app": "online"}
+    warm.write("rota.toml", '[apps.a]\nscript = "app.py"\n[apps.b]\nscript = "missing.py"\n')
+    assert "Script not found" in warm.fails("start", "rota.toml")
+    assert set(warm.states()) == {"app"}

@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         _refuse_bytes(argv)
         result = _group().main(list(line.words), "rota", standalone_mode=False, obj=session)
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return (result if isinstance(result, int) else 0) or session.code
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

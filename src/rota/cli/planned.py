@@ -49,7 +49,7 @@ def load(session: Session, path: str, env: str = "", *, lenient: bool = False) -
     if not is_file(path) or path == "-":
         raise UsageError(f"not an ecosystem file: {path}", "as in `rota check ecosystem.config.js`")
     return load_file(path, env_name=env, cwd=session.cwd(), environ=session.shell_environment(), engine="embedded",
-                     lenient=lenient)  # fmt: skip
+                     reading="lenient" if lenient else "strict")  # fmt: skip
 
 
 def of_files(session: Session, paths: Sequence[str], given: Mapping[str, float], env: str = "") -> Planned:

@@ -37,6 +37,8 @@ class Session:
         self.colourless = colourless
         self.rest = rest
         self.ignored: list[str] = []
+        self.code = 0
+        """Exit code of a command that did all the rest: see `fail`."""
 
     # -- speaking ------------------------------------------------------------------------------------------------------
 
@@ -52,6 +54,11 @@ class Session:
         label = (setting("PREFIX") or "[rota] ").rstrip() + _MARKS[level]
         mark = f"\x1b[{_COLOURS[level]}m{label}\x1b[0m" if self.colour(fd) else label
         self.write(fd, f"{mark} {text}\n".encode("utf-8", "replace"))
+
+    def fail(self, text: str) -> None:
+        """Something could not be done, the rest can: an error now, and the exit code in the end."""
+        self.say(text, "error")
+        self.code = 1
 
     def note(self, text: str) -> None:
         """What rota does beside what it was asked to: to stderr, and not in discrete mode."""

@@ -11,7 +11,7 @@ import msgspec
 from rota.cli.session import raw_fields
 from rota.ecosystem.environment import callers, filtered
 from rota.ecosystem.files import is_process_file
-from rota.ecosystem.load import load_file, load_stdin, names_in_file
+from rota.ecosystem.load import load_file, load_stdin, names_in_file, names_in_stdin
 from rota.ecosystem.options import CliOptions, patch_from_options
 from rota.ecosystem.patch import UNRESOLVED
 from rota.errors import SpecError, TargetNotFound, UsageError
@@ -53,10 +53,10 @@ def batches(targets: Sequence[str]) -> Iterator[tuple[bool, tuple[str, ...]]]:
 
 
 def read(session: Session, target: str, options: CliOptions) -> Loaded:
-    """The apps of a file or of standard input, its warnings said.
+    """The apps of a file or of standard input, its warnings said; and what of it cannot be run, where the rest can.
 
     Raises:
-        SpecError: it cannot be used.
+        SpecError: nothing of it can be used.
     """
     given: dict[str, Any] = {
         "env_name": options.env or "",
@@ -64,18 +64,24 @@ def read(session: Session, target: str, options: CliOptions) -> Loaded:
         "cwd": session.cwd(),
         "environ": session.shell_environment(),
         "options": options,
+        "reading": "partial",
     }
     loaded = load_stdin(sys.stdin.read(), **given) if target == "-" else load_file(target, **given)
     for warning in loaded.warnings:
         session.say(warning, "warn")
+    for problem in loaded.problems:
+        session.fail(f"{target}: {problem.line()}")
     return loaded
 
 
 def names(session: Session, target: str, options: CliOptions) -> tuple[str, ...]:
     """The names in a file, for verbs that end what it describes."""
-    if target == "-":
-        return tuple(dict.fromkeys(spec.name for spec in read(session, target, options).specs))
-    found = names_in_file(target, env_name=options.env or "", cwd=session.cwd(), environ=session.shell_environment())
+    given: dict[str, Any] = {
+        "env_name": options.env or "",
+        "cwd": session.cwd(),
+        "environ": session.shell_environment(),
+    }
+    found = names_in_stdin(sys.stdin.read(), **given) if target == "-" else names_in_file(target, **given)
     return tuple(name for name in found if not options.only or name in options.only)
 
 

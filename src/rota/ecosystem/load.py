@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -30,6 +30,11 @@ class Budget(msgspec.Struct, frozen=True):
     per: float
 
 
+Reading = Literal["strict", "partial", "lenient"]
+"""What to do about what is wrong: refuse the file; as PM2 does, leave out the apps whose program is not there, unless none is
+left or the form is rota's own; or, to look at and not to start, sketch them and leave nothing out."""
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """What a file asks for."""
 
@@ -43,7 +48,7 @@ class Loaded(msgspec.Struct, frozen=True):
     stopped: frozenset[str] = frozenset()
     """Names that were stopped when PM2 saved its list: to be registered, not started."""
     problems: tuple[Problem, ...] = ()
-    """What is wrong with the file, where it was read to be looked at: specs with a problem are sketches."""
+    """What is wrong with the file, where that was to be no reason to stop: see Reading."""
 
     def __repr__(self) -> str:
         return f"Loaded(path={self.path!r}, specs={[spec.name for spec in self.specs]!r})"
@@ -63,7 +68,7 @@ def load_file(
     environ: Mapping[str, str],
     options: CliOptions | None = None,
     engine: Engine = "auto",
-    lenient: bool = False,
+    reading: Reading = "strict",
 ) -> Loaded:
     """The apps and jobs of an ecosystem file.
 
@@ -75,7 +80,7 @@ def load_file(
         environ: the caller's environment.
         options: command-line options that override what the file says, for every app in it.
         engine: what evaluates JavaScript; "embedded" never runs node.
-        lenient: to look at, not to start: what cannot be run is in `problems`, and the rest is there all the same.
+        reading: how much may be wrong.
 
     Raises:
         SpecError: the file is missing, does not parse, or describes what cannot be run. All problems at once.
@@ -85,7 +90,7 @@ def load_file(
     text = _read(absolute, path)
     findings = Findings()
     document = _parsed(kind, text, absolute, path, cwd, environ, findings, engine)
-    return _loaded(document, kind, absolute, path, env_name, only, cwd, environ, options, findings, lenient=lenient)
+    return _loaded(document, kind, absolute, path, env_name, only, cwd, environ, options, findings, reading)
 
 
 def load_stdin(
@@ -96,11 +101,12 @@ def load_stdin(
     cwd: str,
     environ: Mapping[str, str],
     options: CliOptions | None = None,
+    reading: Reading = "strict",
 ) -> Loaded:
     """The same for JSON on standard input (`rota start -`)."""
     findings = Findings()
     document = _expression(text, os.path.join(cwd, "[stdin]"), "-", cwd, environ)
-    return _loaded(document, "json", "", "-", env_name, only, cwd, environ, options, findings)
+    return _loaded(document, "json", "", "-", env_name, only, cwd, environ, options, findings, reading)
 
 
 def load_native(document: dict[str, Any], *, shown: str, cwd: str, environ: Mapping[str, str]) -> Loaded:
@@ -293,22 +299,21 @@ def _loaded(
     environ: Mapping[str, str],
     options: CliOptions | None,
     findings: Findings,
-    *,
-    lenient: bool = False,
+    reading: Reading = "strict",
 ) -> Loaded:
     from rota.ecosystem.resolve.apps import Place, resolve_app, sketched
 
     found, budgets, native = _entries(document, kind, absolute, env_name, findings)
-    if not lenient:
+    if reading != "lenient":
         findings.check(shown)
     base = os.path.dirname(absolute) if native else cwd
     place = Place(base, environ, absolute, env_name, native)
     kept = _kept(found, only, env_name, findings)
     overrides = _overrides(options, len(kept), findings)
     specs = [resolve_app({**entry.settings, **overrides}, entry.key, place, findings) for entry in kept]
-    if lenient:
+    if reading == "lenient":
         specs = [spec or sketched(entry.settings) for spec, entry in zip(specs, kept, strict=True)]
-    else:
+    elif reading == "strict" or native or not any(specs):
         findings.check(shown)
     result = tuple(spec for spec in specs if spec is not None)
     _warn_repeated(result, findings)

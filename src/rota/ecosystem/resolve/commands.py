@@ -11,6 +11,7 @@ from rota.ecosystem.patch import shell_args
 from rota.ecosystem.problems import Wrong
 from rota.ecosystem.resolve import programs
 from rota.ecosystem.resolve.python import Python, find_environment, find_python, which
+from rota.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,8 +118,17 @@ def _script(name: str, args: tuple[str, ...], settings: Settings, cwd: str, envi
         return found
     if os.path.isdir(path):
         raise Wrong(f"Script {path} is a directory with no __main__.py, package.json or index.js in it")
-    hint = f"~ is not expanded; write {os.path.expanduser(name)}" if name.startswith("~") else ""
+    hint = f"~ is not expanded; write {os.path.expanduser(name)}" if name.startswith("~") else _nearby(path)
     raise Wrong(f"Script not found: {path}", hint)
+
+
+def _nearby(path: str) -> str:
+    """A file of that directory that was probably meant."""
+    folder, name = os.path.split(path)
+    try:
+        return suggestion(name, [entry for entry in os.listdir(folder) if not entry.startswith(".")])
+    except (OSError, ValueError):
+        return ""
 
 
 def _is_runnable(path: str) -> bool:
