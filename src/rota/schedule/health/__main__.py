@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
         return _serve(options, health) if options.command == "serve" else _show(options, health)
     except RotaError as error:
         print(f"rota: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
