@@ -157,7 +157,7 @@ SEEDS: dict[str, list[bytes]] = {
     "toml": [
         b'[apps.a]\nrun = "python a.py"\n[jobs.j]\nrun = "x"\ncron = "0 2 * * *"\n[budgets.b]\nlimit = 1\nper = "1m"\n'
     ],
-    "procfile": [b"web: python a.py --port $PORT\nworker: ./a.py\n"],
+    "procfile": [b"web: python a.py --port $PORT\nworker: ./a.py\n", b"web: p\0x a.py\n"],
     "ledger": [b'{"name":"a","script":"a.py","exec_path":"/a.py"}', b'{"id":1,"app":"a","number":0,"unique_id":"u"}'],
 }
 

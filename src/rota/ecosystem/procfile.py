@@ -52,6 +52,8 @@ def entries(text: str, findings: Findings, *, has_env: bool = False) -> list[Ent
 
 def _command(command: str, key: str, findings: Findings) -> dict[str, Any]:
     """A shell only where the line needs one: without it, signals reach the program itself."""
+    if "\0" in command:
+        findings.problem(key, "must not contain a NUL character")
     if shell_syntax(command):
         return {"run": command, "shell": True}
     try:
