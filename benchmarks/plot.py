@@ -20,7 +20,7 @@ STYLE = (
 
 def picture(rows: list[Row], tools: tuple[str, ...], subtitle: str) -> str:
     """Panels in three columns, each with its own scale; where a tool has no value there is none."""
-    panels = [row for row in rows if sum(row.median(tool) is not None for tool in tools) > 1]
+    panels = [row for row in rows if row.pictured and row.values]
     tall = TITLE + len(tools) * BAR + GAP
     width = 2 * EDGE + COLUMNS * PANEL + (COLUMNS - 1) * GAP
     height = HEAD + tall * -(-len(panels) // COLUMNS) + EDGE

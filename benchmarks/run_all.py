@@ -5,7 +5,7 @@
 Peers come from their own registries into benchmarks/.peers: npm's pm2 and node-cron, PyPI's supervisor, circus, apscheduler and
 the rate limiters, in a virtual environment of their own. One that cannot be installed or run here is a "–" with the reason
 below the tables. Each benchmark takes its rounds in turn over all tools, so that a busy machine disturbs all alike. Everything
-takes about an hour, `--quick` (one round, fewer servers, 50 processes only) about seven minutes.
+takes about an hour, `--quick` (one round, fewer servers, 50 processes only) about ten minutes.
 """
 
 from __future__ import annotations
@@ -157,6 +157,12 @@ def run(name: str, peers: Peers, *, quick: bool) -> tuple[str, Any, float]:
     return done.stdout, figures, time.monotonic() - began
 
 
+def as_markdown(text: str) -> str:
+    """Tables as they are; columns of plain text keep their shape, without what a terminal was told meanwhile."""
+    text = (text.partition("\nAll together:\n")[2] or text).strip()
+    return text if "|" in text else f"```\n{text}\n```" if text else "–"
+
+
 def machine() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     cores = len(os.sched_getaffinity(0))
@@ -196,7 +202,7 @@ def main() -> int:
     parts, figures = [], {}
     for name in options.only:
         text, found, seconds = run(name, peers, quick=options.quick)
-        parts.append(f"## {name}\n\n{text.strip() or '–'}\n\n({seconds:.0f} s)\n")
+        parts.append(f"## {name}\n\n{as_markdown(text)}\n\n({seconds:.0f} s)\n")
         figures[name] = found
     write(here, peers, parts, figures)
     if options.clean:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 TOOLS = ("raw", "rota", "PM2", "supervisord", "circus")
 Values = dict[str, list[float]]
-NO_DAEMON = "nothing is supervised"
+NO_DAEMON = "there is no supervisor"
 NO_CRON = "has no scheduler"
 
 
@@ -27,6 +27,7 @@ class Row:
         target: in words.
         met: from the medians, whether rota meets the target; None when that cannot be told.
         less_is_better: for the plot.
+        pictured: whether it belongs into the plot.
         reasons: by tool, why it has no value.
     """
 
@@ -35,6 +36,7 @@ class Row:
     target: str = ""
     met: bool | None = None
     less_is_better: bool = True
+    pictured: bool = True
     reasons: dict[str, str] = field(default_factory=dict)
 
     def median(self, tool: str) -> float | None:
@@ -97,24 +99,33 @@ def _processes(found: Mapping[str, Any]) -> Iterable[Row]:
             return {"raw": NO_DAEMON, **dead}
 
         some = f"{size} processes"
+        seen = {"pictured": number in (0, len(sizes) - 1)}
         start = ("at most 2.5 × raw", _times_raw(2.5))
-        yield _row(f"start {some}, s", of("start"), *start, why("start"))
+        yield _row(f"start {some}, s", of("start"), *start, why("start"), **seen)
         listed = ("under 0.035", _below(0.035)) if number == 0 else ("", _untold)
-        yield _row(f"list with {some}, s", of("list"), *listed, why("list"))
-        yield _row(f"stop all {some}, s", of("stop"), "", _untold, why("stop"))
+        yield _row(f"list with {some}, s", of("list"), *listed, why("list"), **seen)
+        yield _row(f"stop all {some}, s", of("stop"), "", _untold, why("stop"), **seen)
         memory = ("under 22", _below(22)) if number == 0 else ("", _untold)
-        yield _row(f"daemon memory with {some}, MB PSS", of("PSS MB"), *memory, why("PSS MB"))
+        yield _row(f"daemon memory with {some}, MB PSS", of("PSS MB"), *memory, why("PSS MB"), **seen)
         limit = 0.1 if int(size) <= 50 else 1.0
-        yield _row(f"idle CPU with {some}, %", of("idle CPU %"), f"under {limit:g}", _below(limit), why("idle CPU %"))
+        idle = (f"under {limit:g}", _below(limit))
+        yield _row(f"idle CPU with {some}, %", of("idle CPU %"), *idle, why("idle CPU %"), **seen)
         if number == 0:
             crash = "crash to replacement ms"
-            yield _row("crash to the replacement's first instruction, ms", of(crash), "under 2", _below(2), why(crash))
+            yield _row("crash to replacement's first step, ms", of(crash), "under 2", _below(2), why(crash))
             flood = ("over 1.3", _above(1.3))
             yield _row("log flood, GB/s", of("flood GB/s"), *flood, why("flood GB/s"), less_is_better=False)
             cost = "flood CPU s/GB"
             yield _row("log flood, CPU s/GB", of(cost), "under 0.6", _below(0.6), why("flood GB/s"))
-            yield _row("`import rota`, s (raw: an interpreter)", of("import"), "", _untold, _none("a library's figure"))
+            bare = {"raw": _ms(of("import")["raw"]), "rota": _ms(of("import")["rota"])}
+            yield _row(
+                "`import rota` (raw: an interpreter), ms", bare, "", _untold, _none("no library"), pictured=False
+            )
     yield from _further(sizes)
+
+
+def _ms(seconds: list[float]) -> list[float]:
+    return [value * 1000 for value in seconds]
 
 
 def _none(reason: str) -> dict[str, str]:
@@ -160,7 +171,12 @@ def _cron(found: Mapping[str, Any]) -> Iterable[Row]:
     means = found.get("means", {}).get("UTC")
     if means:
         values = {"rota": [means["rota"]], "PM2": [means["croner"]] if "croner" in means else []}
-        reasons = {"PM2": "its croner was not there", "supervisord": NO_CRON, "circus": NO_CRON, "raw": "no such thing"}
+        reasons = {
+            "PM2": "its croner was not there",
+            "supervisord": NO_CRON,
+            "circus": NO_CRON,
+            "raw": "a scheduler's figure",
+        }
         yield _row("next due time of a cron expression, µs", values, "under 8", _below(8), reasons)
 
 
@@ -176,9 +192,9 @@ def _cluster(found: list[dict[str, Any]]) -> Iterable[Row]:
         if one["failures"]
     }
     ours = lambda row: row.median("rota") == 0  # noqa: E731
-    yield _row("Node cluster: requests failed in continuous reloads", failed, "0", ours, reasons)
+    yield _row("Node cluster: requests failed in reloads", failed, "0", ours, reasons)
     speed = {names[tool]: one["keep"] for tool, one in node.items()}
-    name = "Node cluster: requests/s, kept connections (raw: one process alone)"
+    name = "Node cluster: requests/s (raw: alone)"
     missing = reasons | {"raw": "wrk is not installed", "rota": "wrk is not installed", "PM2": "wrk is not installed"}
     yield _row(name, speed, "", _untold, missing, less_is_better=False)
 

@@ -154,7 +154,7 @@ class Supervisor(Tool):
         )
         subprocess.run([self.program, "-c", str(self.conf)], check=True, timeout=60, **QUIET)  # type: ignore[call-overload]
         deadline = time.monotonic() + 20
-        while not socket.exists() and time.monotonic() < deadline:
+        while not (socket.exists() and (self.home / "pid").exists()) and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def start(self, work: Work) -> float:
@@ -201,8 +201,12 @@ class Circus(Tool):
         arguments = [self.program, "--daemon", "--pidfile", pid_file, "--log-output", str(self.home / "log"), str(conf)]
         subprocess.run(arguments, check=True, timeout=60, **QUIET)  # type: ignore[call-overload]
         deadline = time.monotonic() + 20
-        while not (self.home / "c").exists() and time.monotonic() < deadline:
+        while not (self._ready() or time.monotonic() > deadline):
             time.sleep(0.05)
+
+    def _ready(self) -> bool:
+        pid = self.home / "pid"
+        return (self.home / "c").exists() and pid.exists() and bool(pid.read_text())
 
     def start(self, work: Work) -> float:
         return self.run("start", "--waiting", work.name)
