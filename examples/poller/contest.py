@@ -8,7 +8,8 @@ likes      every 3 min  } share 15 lookups per 15 min: the counts of the 50 entr
 reposts    every 3 min  }
 freeze     at midnight: looks every entry up once more, 50 at a time with a second between, and writes snapshot.json
 
-SPEED=300 makes the day 300 times shorter, for tests. MENTIONS_INTERVAL, LIKES_INTERVAL and REPOSTS_INTERVAL override.
+SPEED=300 makes intervals and windows 300 times shorter, for tests. MENTIONS_INTERVAL, LIKES_INTERVAL, REPOSTS_INTERVAL and
+FREEZE_AT (a cron expression) override.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def sweep_reposts() -> None:
     sweep("reposts")
 
 
-@rota.cron("0 0 * * *", tz="UTC", name="freeze", timeout="2h", missed="one")
+@rota.cron("0 0 * * *", tz="UTC", name="freeze", env="FREEZE_AT", timeout="2h", missed="one")
 async def freeze(run: Run) -> None:
     """Look every entry up once more and write down the result. A run that was cut short goes on where it was."""
     with entries() as db:

@@ -76,6 +76,7 @@ class Batches(Generic[T]):
         done = self._run.resume_point() if self._resume else 0
         if done:
             self._run.resumed(done)
+            self._run.log.info("goes on behind the %d items that an earlier run confirmed", done)
         self._run.progress(done, self._total)
         return done
 

@@ -46,8 +46,6 @@ class Execution:
     stuck: bool = False
     lost: bool = False
     """Our lease lapsed; the row is no longer ours."""
-    settled: bool = False
-    """Its claim is in the ledger for good."""
     was_queued: bool = False
     over: bool = False
     exit_code: int | None = None

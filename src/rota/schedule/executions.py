@@ -12,6 +12,7 @@ from rota.jobs import retry
 from rota.jobs.overlap import room
 from rota.jobs.run import Outcome, RunState
 from rota.jobs.run import Run as PureRun
+from rota.schedule.holds import NO_HOLD, Hold
 from rota.schedule.reporter import LocalReporter
 from rota.schedule.run import Run
 from rota.timing.duration import format_duration
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from rota.schedule.terminal import Bar
     from rota.schedule.timers import Timers
 
-_NO_HOLD = (0.0, "")
 _RETRY_WRITE = 1.0
 """Seconds before a run whose start could not be written is tried again."""
 
@@ -315,7 +315,7 @@ class Executions:
         if execution.id in self._unreported:
             self.write_progress()
         next_start = None if job.schedule is None else job.schedule.next_start(now)
-        hold = self._hold(job, outcome, execution.due) if outcome.ran else _NO_HOLD
+        hold = self._hold(job, outcome, execution.due) if outcome.ran else NO_HOLD
         try:
             ours = self._ledger.finish(execution, outcome, error, next_start, hold)
         except StoreUnavailable as unavailable:
@@ -323,6 +323,8 @@ class Executions:
             self._log.scheduler(logging.ERROR, "store", unavailable.message)
         if ours:
             self._log.ended(execution, outcome, seconds, error, result.traceback if result and outcome.bad else "")
+            if hold.text:
+                self._log.held(job, hold)
         else:
             name = job.name
             self._log.job(
@@ -349,23 +351,17 @@ class Executions:
             self._timers.cancel(execution.alarm)
             execution.alarm = None
 
-    def _hold(self, job: Job, outcome: Outcome, due: float | None) -> tuple[float, str]:
+    def _hold(self, job: Job, outcome: Outcome, due: float | None) -> Hold:
         failures, now = self._ledger.failures(job, outcome), self._clock.now()
         pause = job.breaker.pause(failures) if job.breaker and outcome.bad else 0.0
         if pause:
-            text = f"opened after {failures} failures in a row: no automatic run for {format_duration(pause)}"
-            self._log.job(logging.ERROR, "breaker", job.name, text, failures=failures, pause=pause)
-            return now + pause, "breaker"
+            return Hold.by_breaker(now, failures, pause)
         if job.adaptive is not None:
             filled = [budget.tokens / budget.capacity for budget, _ in job.budgets]
             factor = job.adaptive.factor(failures, filled)
             if factor > 1:
-                self._log.job(
-                    logging.WARNING, "stretched", job.name, f"interval is {factor:g} times as long", factor=factor
-                )
-                # Just before the due time to come, so that it is not held itself.
-                return (due or now) + (factor - 0.5) * job.spec.every, "adaptive"
-        return _NO_HOLD
+                return Hold.by_adaptation(due or now, job.spec.every, factor)
+        return NO_HOLD
 
     def _say_it_returned(self, execution: Execution, result: Result) -> None:
         note = f"the stuck function returned at last, {'with ' + result.error if result.error else 'without an error'}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from rota.errors import SpecError
 from rota.timing.backoff import Exponential
-from rota.timing.duration import parse_duration
+from rota.timing.duration import format_duration, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
 
@@ -76,3 +76,29 @@ class Adaptive:
         if share < self.low:
             factor *= 4.0 if share < self.low / 3 else 2.0
         return min(factor, self.longest)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """No automatic run starts before `until`: wall clock, seconds since the epoch."""
+
+    until: float = 0.0
+    kind: Literal["", "breaker", "adaptive"] = ""
+    text: str = ""
+    """For the log, as are the facts."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def by_breaker(cls, now: float, failures: int, pause: float) -> Hold:
+        """The circuit breaker opened."""
+        text = f"opened after {failures} failures in a row: no automatic run for {format_duration(pause)}"
+        return cls(now + pause, "breaker", text, {"failures": failures, "pause": pause})
+
+    @classmethod
+    def by_adaptation(cls, due: float, every: float, factor: float) -> Hold:
+        """The interval is stretched. The hold ends just before the due time to come, so that this one is not held itself."""
+        text = f"interval is {factor:g} times as long"
+        return cls(due + (factor - 0.5) * every, "adaptive", text, {"factor": factor})
+
+
+NO_HOLD = Hold()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rota.clock import Clock
     from rota.jobs.run import TriggerKind
     from rota.schedule.execution import Execution
+    from rota.schedule.holds import Hold
     from rota.schedule.job import Job
     from rota.stores.base import Store
     from rota.stores.records import Claimed, Refused, RunRecord, Worker
@@ -105,9 +106,7 @@ class Ledger:
         """Record a due time at which nothing starts. False: it was decided by another."""
         return self.store.note_unrun(self.app, job.name, due, outcome, self._clock.now(), note, count)
 
-    def finish(
-        self, execution: Execution, outcome: Outcome, error: str, next_start: float | None, hold: tuple[float, str]
-    ) -> bool:
+    def finish(self, execution: Execution, outcome: Outcome, error: str, next_start: float | None, hold: Hold) -> bool:
         """Write the ending. False: the run was no longer ours."""
         job, now = execution.job, self._clock.now()
         memory = self._memory[job.name]
@@ -122,8 +121,8 @@ class Ledger:
             signal=execution.signal,
             note=error if error and not outcome.bad else None,
             expected_by=expected_by(next_start, None, self.grace(job)) if outcome is Outcome.OK else None,
-            not_before=hold[0],
-            hold=hold[1],
+            not_before=hold.until,
+            hold=hold.kind,
             keep=job.spec.keep_runs,
         )
 

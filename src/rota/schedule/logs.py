@@ -12,6 +12,7 @@ from rota.timing.duration import format_duration
 if TYPE_CHECKING:
     from rota.jobs.run import Outcome
     from rota.schedule.execution import Execution
+    from rota.schedule.holds import Hold
     from rota.schedule.job import Job
 
 logger = logging.getLogger("rota.schedule")
@@ -66,6 +67,11 @@ class EventLog:
 
         text = f"{describe(error)}; it is looked at again in an hour" if job else describe(error)
         _say(logging.ERROR, "trouble", job, text, trace(error), error=describe(error))
+
+    def held(self, job: Job, hold: Hold) -> None:
+        """No automatic run for a while."""
+        level, event = (logging.ERROR, "breaker") if hold.kind == "breaker" else (logging.WARNING, "stretched")
+        _say(level, event, job.name, hold.text, **hold.facts)
 
     def job(self, level: int, event: str, name: str, text: str, **facts: Any) -> None:
         """Anything else about a job."""

@@ -56,13 +56,13 @@ class LoopRunner:
         task = self.loop.create_task(self._go(execution, run, done), name=f"rota:{run.job}:{run.id}", context=Context())
         self._tasks[task] = execution
         execution.handle = task
-        task.add_done_callback(lambda ended: self._over(ended, done))
+        task.add_done_callback(lambda ended: self._over(ended, run, done))
 
-    def _over(self, task: asyncio.Task[None], done: Callable[[Result], None]) -> None:
+    def _over(self, task: asyncio.Task[None], run: Run, done: Callable[[Result], None]) -> None:
         del self._tasks[task]
         # A task that was cancelled before its first step never got as far as to say so itself.
         if task.cancelled():
-            done(Result(error="cancelled", cancelled=True))
+            done(Result(error="cancelled", cancelled=True, seconds=run.elapsed))
 
     def _cancel(self, execution: Execution, reason: str) -> None:
         if execution.handle is not None:
