@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from rota.cli.asleep import foretold
 from rota.cli.fast import exit_code
 from rota.cli.target_type import SELECTION
-from rota.client.connection import Connection
 from rota.wire.messages import ClearDump, Flush, ReloadLogs, Resurrect, Save
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ def cleardump_command(session: Session) -> int:
 def resurrect_command(session: Session, dry_run: bool, boot: bool) -> int:
     """Start what `rota save` recorded: what ran comes back, what was stopped stays stopped."""
     if dry_run:
-        # A daemon that is started brings back what ran: that would be no dry run.
-        with Connection.open(session.home) as connection:
+        if (connection := session.running()) is None:
+            session.out(foretold(session.home.ensure()))
+            return 0
+        with connection:
             request = msgspec.structs.replace(Resurrect(dry_run=True), render=session.render(table=False))
             return exit_code(connection.show(request, session.write))
     return exit_code(session.show(Resurrect(boot=boot)))

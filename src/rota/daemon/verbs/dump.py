@@ -54,7 +54,7 @@ async def resurrect(world: World, request: Resurrect, answer: Answer, inbox: Inb
     """Start what the dump has and the list has not; what the ledger wants comes back by itself."""
     known = {entry.name for entry in world.supervisor.entries.values()}
     if request.dry_run:
-        _foretell(world, answer, known)
+        _foretell(world, answer)
         return
     answer.say("Resurrecting")
     missing = [saved for saved in _read(world, answer) if saved.name not in known]
@@ -75,22 +75,23 @@ def _report(say: Callable[[str], None], entries: list[Entry]) -> None:
             say(f"[{entry.name}]({entry.id}) errored: {entry.instance.actual.reason}")
 
 
-def _foretell(world: World, answer: Answer, known: set[str]) -> None:
+def _foretell(world: World, answer: Answer) -> None:
     """What a reboot would bring back: what is wanted now, and what only the dump knows."""
-    lines = []
-    for _, entry in sorted(world.supervisor.entries.items()):
-        fate = "comes back" if entry.instance.desired == "up" else "stays stopped"
-        lines.append((entry.name, entry.instance.number, fate))
-    for saved in _read(world, answer, quiet=True):
-        if saved.name not in known:
-            lines += [
-                (saved.name, n, "comes back (saved)" if up else "stays stopped") for n, up in enumerate(saved.running)
-            ]
+    from rota.render.fate import Known, fates, fates_text
+
+    known = [
+        Known(
+            entry.name,
+            entry.instance.number,
+            entry.instance.desired == "up",
+            entry.spec.job is not None,
+            world.runbook.is_paused(entry.name),
+        )
+        for _, entry in sorted(world.supervisor.entries.items())
+    ]
+    lines = fates(known, {saved.name: saved.running for saved in _read(world, answer, quiet=True)})
     answer.data(lines)
-    for name, number, fate in lines:
-        answer.text(f"{name} ({number}): {fate}\n")
-    if not lines:
-        answer.text("nothing: no app is known and none is saved\n")
+    answer.text(fates_text(lines))
 
 
 def _picture(world: World) -> list[Saved]:
