@@ -47,6 +47,25 @@ def test_a_daemon_that_dies_is_not_noticed(host: Host, server: str) -> None:
 
 
 @pytest.mark.parametrize("server", BOTH)
+def test_an_update_is_not_noticed(host: Host, server: str) -> None:
+    """The daemon executes its successor: sockets, Node's channels and Python's control sockets go with it."""
+    port = free_port()
+    start(host, server, port)
+    before = pids(host)
+    with Load(port) as load, Load(port, keep=True) as kept:
+        eventually(lambda: load.answered > 20)
+        shown = host.cli("update")
+        assert shown.code == 0, shown.text
+        eventually(lambda n=load.answered, k=kept.answered: load.answered > n + 50 and kept.answered > k + 50)
+        assert pids(host) == before
+        assert reload(host).code == 0  # the new copies ask the new daemon, and the old ones hear it
+        assert host.show(Scale(name="web", count="3")).code == 0
+        eventually(lambda n=load.answered: load.answered > n + 20)
+    assert (load.failed, kept.failed) == ({}, {})
+    assert not pids(host) & before
+
+
+@pytest.mark.parametrize("server", BOTH)
 @pytest.mark.parametrize("moment", ["new copy start", "has taken over"])
 def test_a_reload_survives_the_daemon(host: Host, server: str, moment: str) -> None:
     port = free_port()
