@@ -7,12 +7,14 @@ on one that had been used before (what HTTP lets a client repeat). truncated: wi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import socket
     from types import TracebackType
 
 LIMIT = 10.0
@@ -129,3 +131,12 @@ async def _one(port: int) -> tuple[str, dict[str, int]]:
 def ask(port: int) -> str:
     """One answer's text."""
     return asyncio.run(_one(port))[0]
+
+
+def received(client: socket.socket) -> bytes:
+    """All that comes, b"" when the connection is reset."""
+    data = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while more := client.recv(65536):
+            data += more
+    return bytes(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +14,7 @@ from rota.errors import RotaError
 from rota.process.spec import RestartSpec
 from rota.process.state import process_of
 from rota.wire.messages import Act, Scale
-from tests.cluster.load import Load, ask
+from tests.cluster.load import Load, ask, received
 from tests.cluster.servers import APPS, SERVERS, free_port
 from tests.cluster.test_reload import pids, reload, start
 from tests.daemon.host import kill
@@ -136,15 +136,6 @@ def test_who_waited_for_the_dead_one(host: Host, server: str) -> None:
     pid = str(other.pid).encode()
     assert all(pid in answer for answer in answers) if server == "node" else set(answers) == {b""}
     assert {ask(port).split()[0] for _ in range(6)} == {str(other.pid)}
-
-
-def received(client: socket.socket) -> bytes:
-    """All that comes, b"" when the connection is reset."""
-    data = bytearray()
-    with suppress(ConnectionResetError):
-        while more := client.recv(65536):
-            data += more
-    return bytes(data)
 
 
 @pytest.mark.parametrize("server", BOTH)

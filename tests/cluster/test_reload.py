@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rota.process.spec import AppSpec
+from rota.daemon.cluster.sockets import connections
+from rota.process.spec import AppSpec, StopSpec
 from rota.process.state import process_of
 from rota.wire.messages import Act
-from tests.cluster.load import Load, ask
+from tests.cluster.load import Load, ask, received
 from tests.cluster.servers import APPS, SERVERS, free_port
 from tests.daemon.host import spec
 from tests.eventually import eventually
@@ -109,6 +111,17 @@ def test_a_version_that_never_becomes_ready(host: Host) -> None:
     assert pids(host) == before
     assert set(host.processes()) >= before
     eventually(lambda: len(host.processes()) == 4)  # keeper, daemon, two instances
+
+
+@pytest.mark.parametrize(("limit", "answered"), [(8.0, 1), (0.1, 0)])
+def test_what_takes_long_is_finished_within_drain_timeout(host: Host, limit: float, answered: int) -> None:
+    port = free_port()
+    start(host, "http.server", port, 1, drain_timeout=limit, stop=StopSpec(kill_timeout=0.1))
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        eventually(lambda: connections(pids(host), [(socket.AF_INET, port)]) == 1)
+        assert reload(host).code == 0
+        assert received(client).count(b" 200 OK") == answered
 
 
 def test_several_at_a_time(host: Host) -> None:

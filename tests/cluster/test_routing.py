@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
+from rota.errors import RotaError
 from rota.process.spec import ProbeSpec
-from rota.wire.messages import Act
+from rota.wire.messages import Act, Scale
 from tests.cluster.load import Load, ask
 from tests.cluster.servers import APPS, SERVERS, free_port
-from tests.cluster.test_reload import pids, start, with_word
+from tests.cluster.test_reload import pids, reload, start, with_word
+from tests.daemon.host import kill
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
@@ -73,6 +78,33 @@ def test_one_socket_for_all(host: Host) -> None:
     start(host, "http.server", port, 2, balance="shared")
     assert asked(port)
     assert host.show(Act(action="reload", targets=("web",), prove=True)).code == 0
+
+
+@pytest.mark.skipif("node" not in SERVERS, reason="node is not installed")
+def test_each_in_turn(host: Host) -> None:
+    """balance = "rr": exactly so many connections each, through reloads and the daemon's death."""
+    port = free_port()
+    start(host, "node", port, 3, balance="rr")
+    before = pids(host)
+    assert Counter(ask(port).split()[0] for _ in range(12)) == dict.fromkeys(map(str, before), 4)
+    with Load(port) as load, Load(port, keep=True) as kept:
+        eventually(lambda: load.answered > 20)
+        assert reload(host).code == 0
+        host.back(host.kill_daemon())
+        eventually(lambda n=load.answered: load.answered > n + 20)
+        assert host.show(Scale(name="web", count="2")).code == 0
+    assert kept.failed == {}
+    assert load.counts["refused"] + load.counts["lost"] == 0
+    assert load.counts["reset"] <= load.clients  # the dead daemon may have held one for each
+    assert Counter(ask(port).split()[0] for _ in range(12)) == dict.fromkeys(map(str, pids(host)), 6)
+    kill(min(pids(host)))
+    assert ask(port)
+
+
+def test_rr_is_for_node(host: Host) -> None:
+    with pytest.raises(RotaError):
+        start(host, "http.server", free_port(), balance="rr")
+    assert "hands connections over by Node's protocol" in host.own_log
 
 
 def test_a_reload_that_is_proved(host: Host) -> None:

@@ -89,6 +89,8 @@ PM2_KEYS: tuple[Key, ...] = (
     Key("listen", values.strings),
     Key("balance", values.one_of("auto", "slot", "shared", "rr")),
     Key("affinity", values.one_of("", "ip")),
+    Key("soft_drain", units.milliseconds),
+    Key("drain_timeout", units.milliseconds),
     Key("min_instances", values.at_least(values.integer, 0, "0")),
     Key("max_instances", values.at_least(values.integer, 0, "0")),
     Key("scale_cpu", values.at_least(values.integer, 1, "1")),

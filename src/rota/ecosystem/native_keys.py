@@ -231,6 +231,8 @@ APP_KEYS = (
     NativeKey("balance", values.one_of("auto", "slot", "shared", "rr"), _choice("auto", "slot", "shared", "rr"),
               "How connections are spread over a cluster."),
     NativeKey("affinity", values.one_of("", "ip"), _choice("", "ip"), "ip: one client, one instance."),
+    NativeKey("soft_drain", units.duration, _TIME, "Reload: how long connections may end by themselves. Default 1s."),
+    NativeKey("drain_timeout", units.duration, _TIME, "Reload: how long connections may keep the old copy. Default 8s."),
     NativeKey("min_instances", values.at_least(values.integer, 0, "0"), _COUNT, "With max_instances: the fewest copies."),
     NativeKey("max_instances", values.at_least(values.integer, 0, "0"), _COUNT, "Copies follow the load, up to this."),
     NativeKey("scale_cpu", values.at_least(values.integer, 1, "1"), _COUNT, "Percent of a core per copy that asks for more."),

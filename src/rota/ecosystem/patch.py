@@ -18,7 +18,7 @@ _FIELDS = (
     "name namespace exec_mode instances instance_var increment_var env shell_env env_name env_variants env_files "
     "filter_env port uid gid umask nice limits autostart depends_on max_memory cron_tz wait_ready "
     "listen_timeout ready alive pid_file listen balance affinity min_instances max_instances scale_cpu "
-    "scale_queue scale_down_after calls calls_every"
+    "scale_queue scale_down_after soft_drain drain_timeout calls calls_every"
 )
 
 PLACES: dict[str, tuple[str, str]] = {

@@ -13,11 +13,6 @@ from rota.process.state import Backoff, Down, Failed, Ready, Stopping, Up
 if TYPE_CHECKING:
     from rota.process.state import Actual, Instance
 
-SOFT_DRAIN = 1.0
-"""How long open connections are left to end by themselves before an app that ends gracefully is asked to, seconds."""
-DRAIN_TIMEOUT = 8.0
-"""How long open connections may keep a copy that leaves, seconds."""
-
 
 class Plan(msgspec.Struct, frozen=True):
     """A rollout under way, as the ledger keeps it: another daemon finishes it."""
@@ -42,7 +37,7 @@ def leaver_spec(spec: AppSpec, *, catches_term: bool, node: bool) -> AppSpec:
     `catches_term`: it handles SIGTERM, which to nearly every server means "finish what you have"; a terminal's SIGINT, PM2's
     signal for stopping, means "now" to some. A signal that was asked for is kept, and so is Node's custom of SIGINT.
     """
-    stop = replace(spec.stop, kill_timeout=max(spec.stop.kill_timeout, DRAIN_TIMEOUT))
+    stop = replace(spec.stop, kill_timeout=max(spec.stop.kill_timeout, spec.drain_timeout))
     if not node and catches_term and stop.signal == "SIGINT" and not stop.with_message:
         # To the main process alone: a server with workers passes it on in its own order.
         stop = replace(stop, signal="SIGTERM", tree=False)

@@ -181,6 +181,10 @@ class AppSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     balance: Literal["auto", "slot", "shared", "rr"] = "auto"
     affinity: Literal["", "ip"] = ""
     """ip: the connections of one address go to one instance, for as long as that is there."""
+    soft_drain: float = 1.0
+    """A copy that leaves: how long open connections may end by themselves before it is asked to end them, seconds."""
+    drain_timeout: float = 8.0
+    """And how long they may keep it at all, seconds; its SIGKILL comes no earlier either."""
     min_instances: int = 0
     max_instances: int = 0
     """Above 0: the number of instances follows the load, between these two."""

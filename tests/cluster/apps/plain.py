@@ -3,10 +3,13 @@
 import http.server
 import os
 import sys
+import time
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(1)
         body = b"%d %s" % (os.getpid(), os.environ.get("WORD", "").encode())
         self.send_response(503 if self.path == "/health" and os.environ.get("WORD") == "sick" else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -20,8 +23,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 if os.environ.get("WORD") == "broken":
     sys.exit("this version does not start")
 if os.environ.get("WORD") == "deaf":
-    import time
-
     print("waiting for a database", flush=True)
     time.sleep(1000)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

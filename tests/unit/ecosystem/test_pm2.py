@@ -124,6 +124,8 @@ VALUES: list[tuple[str, Any, str, Any]] = [
     ("scale_cpu", 60, "scale_cpu", 60),
     ("scale_queue", 4, "scale_queue", 4),
     ("scale_down_after", 30000, "scale_down_after", 30.0),
+    ("soft_drain", 500, "soft_drain", 0.5),
+    ("drain_timeout", 30000, "drain_timeout", 30.0),
     ("ready", {"tcp": 8000}, "ready", {"kind": "tcp", "target": "127.0.0.1:8000"}),
     ("alive", {"exec": "true", "interval": "5s"}, "alive", {"kind": "exec", "command": "true", "interval": 5}),
 ]  # fmt: skip

@@ -70,6 +70,8 @@ max_instances = 6
 scale_cpu = 60
 scale_queue = 8
 scale_down_after = "2m"
+soft_drain = "500ms"
+drain_timeout = "30s"
 pid_file = "api.pid"
 every = "90s"
 budget = { lookups = 2 }
@@ -182,6 +184,7 @@ def test_every_key() -> None:
         "stop_signal": "SIGTERM", "kill_timeout": 5.0, "treekill": False, "shutdown_with_message": True,
         "listen": ("tcp://127.0.0.1:80",), "balance": "rr", "pid_file": "api.pid",
         "affinity": "ip", "min_instances": 2, "max_instances": 6, "scale_cpu": 60, "scale_queue": 8, "scale_down_after": 120.0,
+        "soft_drain": 0.5, "drain_timeout": 30.0,
         "calls": {"lookups": 2.0}, "calls_every": 90.0,
         "ready": {"kind": "http", "target": "http://127.0.0.1:8000/healthz", "timeout": 10.0, "deadline": 60.0, "successes": 2},
         "alive": {"kind": "exec", "command": ("curl", "-f", "http://127.0.0.1:8000/"), "interval": 10.0, "failures": 5,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.process.rollout import DRAIN_TIMEOUT, Plan, came_out, failure, leaver_spec, order, successor_spec
+from rota.process.rollout import Plan, came_out, failure, leaver_spec, order, successor_spec
 from rota.process.spec import AppSpec, ProbeSpec, RestartSpec, StopSpec
 from rota.process.state import Backoff, Down, Failed, Instance, Process, Ready, Starting, Stopping, Up
 
@@ -79,7 +79,7 @@ def test_a_copy_has_one_try() -> None:
 def test_how_a_copy_leaves(stop: StopSpec, term: bool, node: bool, signal: str, tree: bool) -> None:
     changed = leaver_spec(AppSpec(name="api", stop=stop), catches_term=term, node=node)
     assert (changed.stop.signal, changed.stop.tree) == (signal, tree)
-    assert changed.stop.kill_timeout == DRAIN_TIMEOUT
+    assert changed.stop.kill_timeout == AppSpec(name="api").drain_timeout
     assert not changed.restart.autorestart
 
 

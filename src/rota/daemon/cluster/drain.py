@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from rota.daemon.cluster.programs import Kind
 from rota.daemon.cluster.sockets import catches, connections
-from rota.process.rollout import DRAIN_TIMEOUT, SOFT_DRAIN
 from rota.process.state import process_of
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ async def emptied(world: World, entry: Entry) -> None:
     mine = [listener for listener in world.cluster.listeners.of(entry.name) if listener.name in member.names]
     member.leaving = True
     world.cluster.steer(entry.name)
-    until = world.loop.time() + DRAIN_TIMEOUT
+    until = world.loop.time() + max(entry.spec.drain_timeout, SETTLE)
     await asyncio.sleep(SETTLE if member.node is not None else LONG_SETTLE)
     while world.loop.time() < until and process_of(entry.instance.actual) is not None:
         if not any(not each.shared and each.waiting(slot) for each in mine):
@@ -57,7 +56,7 @@ async def drained(world: World, entry: Entry) -> None:
     world.cluster.steer(entry.name)
     if not _stop_accepting(entry, member):
         return  # its own way of ending is all there is
-    began = world.loop.time()
+    began, spec = world.loop.time(), entry.spec
     while True:
         await asyncio.sleep(EVERY)
         if process_of(entry.instance.actual) is None or entry.tree is None:
@@ -67,13 +66,13 @@ async def drained(world: World, entry: Entry) -> None:
             return
         if member.node is None and await _count(entry.name, entry.tree, ports) == 0:
             return
-        if passed >= DRAIN_TIMEOUT or (passed >= SOFT_DRAIN and _ends_gracefully(entry, member, process.pid)):
+        if passed >= spec.drain_timeout or (passed >= spec.soft_drain and _ends_gracefully(entry, member, process.pid)):
             return
 
 
 def _stop_accepting(entry: Entry, member: Member) -> bool:
     if member.node is not None:
-        return member.node.drain(SOFT_DRAIN, entry.spec.stop.signal)
+        return member.node.drain(entry.spec.soft_drain, entry.spec.stop.signal)
     if member.python is None or not member.python.active or entry.tree is None:
         return False
     for one in entry.tree.members():

@@ -63,6 +63,8 @@ class Listener:
     slots: list[int] = field(default_factory=list)
     """Whose each one is; SHARED_SLOT when there is just one for all."""
     steered: tuple[object, ...] = ()
+    handed: bool = False
+    """balance = "rr": rota accepts, and hands each connection to a worker."""
     data: object = None
     """What the first Node worker gave, to be given to the others (TLS session tickets)."""
 

@@ -87,11 +87,9 @@ class Cluster:
         self._choose_slot(entry)
         if spec.listen:
             return self._handing_over(entry, order)
-        if spec.balance == "rr":
-            raise SpawnFailed(
-                'balance = "rr" is not offered: connections never pass through rota', 'use "slot" or "shared"'
-            )
         kind = kind_of(spec, order.environ)
+        if spec.balance == "rr" and kind is not Kind.NODE:
+            raise SpawnFailed('balance = "rr" hands connections over by Node\'s protocol', 'use "slot" or "shared"')
         if order.environ.get(NO_INJECT):
             return order
         if kind is Kind.NODE:
@@ -180,6 +178,8 @@ class Cluster:
                 lambda name, addresses: self._socket(entry, name, addresses),
                 lambda name: self._listening(entry, name),
             )
+        for listener in self.listeners.of(entry.name):
+            listener.handed = self._handed(entry, listener)
         if entry.spec.listen or process_of(entry.instance.actual) is not None:
             # Handed over, or adopted: it listens on what its slot has.
             if process_of(entry.instance.actual) is not None:
@@ -267,7 +267,7 @@ class Cluster:
     # --- listening ---
 
     def _socket(self, entry: Entry, name: str, addresses: list[Address]) -> tuple[Listener, socket.socket]:
-        shared = entry.spec.balance == "shared" or not steering.supported()
+        shared = entry.spec.balance in ("shared", "rr") or not steering.supported()
         error: OSError | None = None
         for address in addresses:
             alone = shared or address.family == socket.AF_UNIX or address.kind == socket.SOCK_DGRAM
@@ -280,8 +280,13 @@ class Cluster:
                 continue
             listener = self.listeners.get(entry.name, name)
             assert listener is not None
+            listener.handed = self._handed(entry, listener)
             return listener, sock
         raise error or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    def _handed(self, entry: Entry, listener: Listener) -> bool:
+        stream = listener.address.kind == socket.SOCK_STREAM and listener.address.family != socket.AF_UNIX
+        return stream and listener.shared and entry.spec.balance == "rr"
 
     def _listening(self, entry: Entry, name: str) -> None:
         member = self.members.get(entry)

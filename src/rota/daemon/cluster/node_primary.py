@@ -50,6 +50,8 @@ class NodeWorker:
         self.catches: bool | None = None
         """Whether the app handles the stop signal itself; None: not told."""
         self._listeners: dict[str, str] = {}
+        self.last_given = 0
+        """When it was handed a connection, among all of its siblings: the one that waited longest is next."""
         self._given: dict[int, tuple[int, Callable[[int], None]]] = {}
         """Connections handed over and not yet acknowledged, by the number of the message."""
 
@@ -141,6 +143,12 @@ class NodeWorker:
         self._listeners[_place(fields)] = name
         if fields.get("port") == 0:  # it will report the port it got
             self._listeners[_place({**fields, "port": listener.address.port})] = name
+        if listener.handed:
+            host, port = listener.address.host, listener.address.port
+            family = "IPv6" if listener.address.family == socket.AF_INET6 else "IPv4"
+            name_of_it = {"address": host, "family": family, "port": port}
+            self._tell(self._message(ack=seq, errno=None, key=name, data=listener.data, sockname=name_of_it))
+            return
         kind = "dgram.Native" if listener.address.kind == socket.SOCK_DGRAM else "net.Native"
         message = self._message(ack=seq, errno=0, key=name, data=listener.data)
         self._tell({"cmd": "NODE_HANDLE", "type": kind, "msg": message}, sock.fileno())

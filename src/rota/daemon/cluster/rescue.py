@@ -1,4 +1,6 @@
-"""Connections that wait where nobody accepts: in the queue of a slot whose process has died, or has been replaced or removed.
+"""Connections handed to workers one by one: those that wait where nobody accepts, and with `balance = "rr"` all of them.
+
+Nobody accepts from the queue of a slot whose process has died, or has been replaced or removed.
 
 A sibling gets them where that can be done: Node's protocol hands connections over one by one. Elsewhere they wait for the
 process that comes for this slot; where none is to come they are closed, so that their clients need not find out by waiting.
@@ -29,10 +31,11 @@ class Rescue:
         self._cluster = cluster
         self._watched: dict[int, Listener] = {}
         """Sockets looked at, by descriptor."""
+        self._count = 0
 
     def look(self, listener: Listener) -> None:
         """Something changed: begin or end watching this listener's queues."""
-        if listener.shared or listener.address.kind != socket.SOCK_STREAM:
+        if listener.shared != listener.handed or listener.address.kind != socket.SOCK_STREAM:
             return
         for slot, sock in zip(listener.slots, listener.sockets, strict=True):
             watched = sock.fileno() in self._watched
@@ -54,6 +57,8 @@ class Rescue:
         self._cluster.loop.remove_reader(sock)
 
     def _attended(self, listener: Listener, slot: int) -> bool:
+        if listener.handed:
+            return False
         members = self._cluster.members
         return any(
             self._cluster.slot(entry) == slot and listener.name in member.names and not member.draining
@@ -64,7 +69,7 @@ class Rescue:
     def _can_help(self, listener: Listener, slot: int) -> bool:
         if self._siblings(listener):
             return True
-        return not self._expected(listener, slot) and self._others(listener)
+        return not listener.handed and not self._expected(listener, slot) and self._others(listener)
 
     def _siblings(self, listener: Listener) -> list[NodeWorker]:
         """Workers that can be given a connection."""
@@ -101,9 +106,11 @@ class Rescue:
             self._give(listener, connection.detach(), 0)
 
     def _give(self, listener: Listener, fd: int, tried: int) -> None:
-        workers = sorted(self._siblings(listener), key=lambda worker: worker.pending)
-        for worker in workers[:1] if tried < len(workers) + 1 else []:
+        workers = sorted(self._siblings(listener), key=lambda worker: (worker.pending, worker.last_given))
+        for worker in workers if tried <= len(workers) else []:
             if worker.give(listener.name, fd, partial(self._given_back, listener, tried)):
+                self._count += 1
+                worker.last_given = self._count
                 return
         log.warning("%s: a connection that nobody accepted was closed", listener.app)
         os.close(fd)
