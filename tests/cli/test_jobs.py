@@ -167,6 +167,14 @@ def test_a_file_that_does_not_parse_is_an_error_of_the_check(rota: Rota) -> None
     assert "nothing is there" not in rota("check").stderr
 
 
+def test_the_daemons_plan_knows_the_budgets_of_its_files(rota: Rota) -> None:
+    (rota.cwd / "rota.toml").write_text(FILE)
+    rota.ok("start", "rota.toml")
+    of_file, of_daemon = (json.loads(rota.ok("plan", *file, "--json")) for file in (["rota.toml"], []))
+    assert [each["sharing"] for each in of_daemon["collisions"]] == [each["sharing"] for each in of_file["collisions"]]
+    assert any(each["budgets"] for each in of_daemon["collisions"])
+
+
 def test_plan_of_a_file_as_chart_picture_and_json(rota: Rota) -> None:
     (rota.cwd / "rota.toml").write_text(FILE)
     chart = rota.ok("plan", "--hours", "24", "--duration", "snap=90m")

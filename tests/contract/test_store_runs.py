@@ -92,6 +92,24 @@ def test_a_due_time_whose_row_was_pruned_stays_taken(store: Store) -> None:
     assert isinstance(store.claim(wish(360.0, now=400.0)), Claimed)
 
 
+def test_every_job_is_pruned_however_the_runs_of_others_lie_between(store: Store) -> None:
+    store.register(JobRecord(app="shop", name="other", every=60.0, registered_at=0.0))
+    for k in range(1, 81):
+        for name in ("poller", "other"):
+            run = store.claim(wish(60.0 * k, now=60.0 * k, job=name))
+            assert isinstance(run, Claimed)
+            assert store.finish(run.id, run.fence, ok(60.0 * k + 1, keep=20))
+    assert all(20 <= len(store.runs("shop", name, limit=1000)) < 40 for name in ("poller", "other"))
+
+
+def test_due_times_that_did_not_start_are_pruned_too(store: Store) -> None:
+    for k in range(1, 81):
+        assert store.note_unrun("shop", "poller", 60.0 * k, Outcome.SKIPPED, 60.0 * k, keep=20, count=1 + k % 3)
+    assert 20 <= len(store.runs("shop", "poller", limit=1000)) < 40
+    assert not store.note_unrun("shop", "poller", 4800.0, Outcome.MISSED, 9999.0)
+    assert store.claim(wish(60.0, now=9999.0)) == Refused("taken")
+
+
 def test_a_paused_or_held_job_is_not_claimed_but_run_by_hand(store: Store) -> None:
     store.set_paused("shop", "poller", True)
     assert store.claim(wish()) == Refused("held")

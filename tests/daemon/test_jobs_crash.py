@@ -72,7 +72,7 @@ def test_a_run_written_down_as_running_whose_process_was_never_ordered_is_starte
     id = _claim(host, "j", due=time.time() - 5)
     store = SqliteStore(host.home.db)
     fence = store.run(id).fence  # type: ignore[union-attr]
-    assert store.place(id, fence, instance=0, pid=None, output="")
+    assert store.place(id, fence, instance=0, pid=None, output="", gen=2)
     assert store.advance(id, fence, RunState.RUNNING, time.time())
     store.close()
     kill(former)
@@ -110,6 +110,26 @@ def test_a_retry_that_waits_comes_after_a_crash_too(host: Host, work: Path) -> N
     eventually(lambda: row(host, id).state is RunState.WAITING)
     (work / "go").touch()
     host.back(host.kill_daemon())
+    found = ended(host, id)
+    assert (found.outcome, found.attempt) == (Outcome.OK, 2)
+    assert [note[1] for note in notes(work)] == [1, 2]
+
+
+def test_a_retry_written_down_as_running_and_never_ordered_comes_once(host: Host, work: Path) -> None:
+    """What kill -9 between the row and the order leaves behind: the exit of the first attempt is not the second one's."""
+    host.start_all([job("j", noting(work, f"[ -e {work}/go ]"), retries=1, retry_backoff=600)])
+    id = run(host, "j")
+    eventually(lambda: row(host, id).state is RunState.WAITING)
+    former = host.daemon
+    kill(former, signal.SIGSTOP)
+    (work / "go").touch()
+    store = SqliteStore(host.home.db)
+    fence = store.run(id).fence  # type: ignore[union-attr]
+    assert store.place(id, fence, instance=0, pid=None, output=f"{work}/log", gen=2)
+    assert store.advance(id, fence, RunState.RUNNING, time.time(), attempt=2)
+    store.close()
+    kill(former)
+    host.back(former)
     found = ended(host, id)
     assert (found.outcome, found.attempt) == (Outcome.OK, 2)
     assert [note[1] for note in notes(work)] == [1, 2]

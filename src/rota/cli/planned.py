@@ -18,7 +18,7 @@ from rota.process.record import Record
 from rota.process.spec import resolved_instances
 from rota.timing.duration import parse_duration
 from rota.timing.meter import BudgetRule
-from rota.wire.messages import List, Runs
+from rota.wire.messages import Budgets, BudgetTerms, List, Runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -75,8 +75,12 @@ def of_daemon(session: Session, given: Mapping[str, float]) -> Planned | None:
         return None
     with connection:
         records = msgspec.convert(msgspec.json.decode(msgspec.json.encode(connection.call(List()))), list[Record])
+        terms = msgspec.convert(connection.call(Budgets()), dict[str, BudgetTerms])
     specs = {record.spec.name: record.spec for record in records if not (record.run and record.run.paused)}
-    return Planned(simulated(specs.values(), usual_durations(session) | dict(given)))
+    budgets = {
+        name: BudgetRule(name, found.limit, found.per, found.burst or found.limit) for name, found in terms.items()
+    }
+    return Planned(simulated(specs.values(), usual_durations(session) | dict(given)), budgets)
 
 
 def rules(loaded: Loaded) -> dict[str, BudgetRule]:

@@ -91,10 +91,19 @@ class RunStore(Protocol):
         ...
 
     def note_unrun(
-        self, app: str, job: str, due: float, outcome: Outcome, now: float, note: str = "", count: int = 1
+        self,
+        app: str,
+        job: str,
+        due: float,
+        outcome: Outcome,
+        now: float,
+        note: str = "",
+        count: int = 1,
+        keep: int | None = None,
     ) -> bool:
         """Record that nothing was started at `due` (skipped, missed, cancelled). False when the due time is decided
-        already. `count` is how many due times the row stands for; it is added to the job's counter."""
+        already. `count` is how many due times the row stands for; it is added to the job's counter. `keep`: now and then the
+        job's finished runs are pruned to the newest so many; None: never."""
         ...
 
     def advance(
@@ -117,8 +126,9 @@ class RunStore(Protocol):
         """Add a note to a run, finished or not."""
         ...
 
-    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str) -> bool:
-        """Where our unfinished run executes, and the file that holds what it prints. False when it is not ours."""
+    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str, gen: int = 0) -> bool:
+        """Where our unfinished run executes, as which start of that instance, and the file that holds what it prints. False
+        when it is not ours."""
         ...
 
     def progress(self, run: int, fence: int, done: int, total: int | None, now: float, resumed_from: int = 0) -> bool:

@@ -40,7 +40,15 @@ class MemoryRuns:
             return refused if refused is not None else self._claim(claim)
 
     def note_unrun(
-        self, app: str, job: str, due: float, outcome: Outcome, now: float, note: str = "", count: int = 1
+        self,
+        app: str,
+        job: str,
+        due: float,
+        outcome: Outcome,
+        now: float,
+        note: str = "",
+        count: int = 1,
+        keep: int | None = None,
     ) -> bool:
         """See `RunStore.note_unrun`."""
         key = (app, job)
@@ -52,6 +60,8 @@ class MemoryRuns:
             if known is not None:
                 counted = _count_unrun(known, outcome, count)
                 self._jobs[key] = changed(counted, last_due=max(due, known.last_due or due))
+            if keep is not None:
+                self._prune(key, keep)
         return True
 
     def advance(
@@ -85,13 +95,13 @@ class MemoryRuns:
             if record is not None:
                 self._put(changed(record, note=f"{record.note}; {note}" if record.note else note))
 
-    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str) -> bool:
+    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str, gen: int = 0) -> bool:
         """See `RunStore.place`."""
         with self._lock:
             mine = self._mine(run, fence)
             if mine is None:
                 return False
-            self._put(changed(mine, instance=instance, pid=pid, output=output))
+            self._put(changed(mine, instance=instance, pid=pid, output=output, gen=gen))
         return True
 
     def progress(self, run: int, fence: int, done: int, total: int | None, now: float, resumed_from: int = 0) -> bool:

@@ -117,6 +117,8 @@ class RunRecord:
     progress_at: float | None = None
     cancel_requested: bool = False
     note: str = ""
+    gen: int = 0
+    """Which start of `instance` the present attempt is; 0 = unknown."""
 
     @property
     def duration(self) -> float | None:

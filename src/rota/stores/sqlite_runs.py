@@ -98,7 +98,15 @@ class SqliteRuns:
             return claimed or _refusal(connection, claim)
 
     def note_unrun(
-        self, app: str, job: str, due: float, outcome: Outcome, now: float, note: str = "", count: int = 1
+        self,
+        app: str,
+        job: str,
+        due: float,
+        outcome: Outcome,
+        now: float,
+        note: str = "",
+        count: int = 1,
+        keep: int | None = None,
     ) -> bool:
         """See `RunStore.note_unrun`."""
         counter = _COUNTED.get(outcome)
@@ -110,10 +118,14 @@ class SqliteRuns:
             ).rowcount
             if inserted:
                 count_up = f", {counter} = {counter} + {int(count)}" if counter else ""
-                connection.execute(
-                    f"UPDATE jobs SET last_due = max(coalesce(last_due, ?), ?){count_up} WHERE app = ? AND name = ?",
+                counted = connection.execute(
+                    f"UPDATE jobs SET last_due = max(coalesce(last_due, ?), ?){count_up} WHERE app = ? AND name = ?"
+                    " RETURNING skip_count + miss_count",
                     (due, due, app, job),
-                )
+                ).fetchall()
+                total = counted[0][0] if counted else 0
+                if keep is not None and total // _PRUNE_EVERY != (total - int(count)) // _PRUNE_EVERY:
+                    _prune(connection, {"app": app, "job": job, "keep": keep})
         return inserted > 0
 
     def advance(
@@ -143,11 +155,11 @@ class SqliteRuns:
             "UPDATE runs SET note = CASE WHEN note = '' THEN ?1 ELSE note || '; ' || ?1 END WHERE id = ?2", (note, run)
         )
 
-    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str) -> bool:
+    def place(self, run: int, fence: int, *, instance: int, pid: int | None, output: str, gen: int = 0) -> bool:
         """See `RunStore.place`."""
         changed = self._db.run(
-            "UPDATE runs SET instance = ?, pid = ?, output = ? WHERE id = ? AND fence = ? AND state <> 'finished'",
-            (instance, pid, output, run, fence),
+            "UPDATE runs SET instance = ?, pid = ?, output = ?, gen = ? WHERE id = ? AND fence = ? AND state <> 'finished'",
+            (instance, pid, output, gen, run, fence),
         )
         return changed > 0
 
@@ -335,7 +347,8 @@ def _finish(connection: sqlite3.Connection, run: int, fence: int, ending: Ending
         connection.execute(_COUNT_UNRUN.format(_COUNTED[ending.outcome]), (values["app"], values["job"]))
     else:
         connection.execute(_COUNT_RUN, values)
-    if ending.keep is not None and (run % _PRUNE_EVERY == 0 or ending.keep < _PRUNE_EVERY):
+    # By the job's own count: the number of a row is all jobs' together, and some would never come to their turn.
+    if ending.keep is not None and (fence % _PRUNE_EVERY == 0 or ending.keep < _PRUNE_EVERY):
         _prune(connection, values)
     return True
 

@@ -231,6 +231,10 @@ class Runs(Request, frozen=True, tag="runs"):
     id: int = 0
 
 
+class Budgets(Request, frozen=True, tag="budgets"):
+    """The shared budgets of the files that were started. Data: their terms (`BudgetTerms`) by name."""
+
+
 class RunJob(Request, frozen=True, tag="run_job"):
     """Run a job now. Data: the run's id, then (follow) its end."""
 
@@ -278,6 +282,7 @@ AnyRequest: TypeAlias = (
     | Why
     | Report
     | Runs
+    | Budgets
     | RunJob
     | PauseJob
     | CancelRun

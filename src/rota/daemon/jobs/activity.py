@@ -52,6 +52,8 @@ class Active:
     cancelled: str = ""
     lost: bool = False
     """After a crash: the instance it ran in is no more."""
+    gen: int = 0
+    """After a crash: which start of the instance the present attempt is."""
     concluded: bool = False
     timer: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None

@@ -30,7 +30,8 @@ class Budgets:
     def __init__(self, world: World) -> None:
         self._world = world
         self._rules: dict[str, BudgetRule] = {}
-        self._terms: dict[str, BudgetTerms] = {}
+        self.terms: dict[str, BudgetTerms] = {}
+        """As the files said them, by name."""
         stored = world.ledger.setting(SETTING)
         if stored:
             self._learn(msgspec.json.decode(stored, type=dict[str, BudgetTerms]))
@@ -39,11 +40,11 @@ class Budgets:
         """Take up what a file says; budgets of other files stay."""
         if terms:
             self._learn(terms)
-            self._world.ledger.set_setting(SETTING, msgspec.json.encode(self._terms).decode())
+            self._world.ledger.set_setting(SETTING, msgspec.json.encode(self.terms).decode())
 
     def _learn(self, terms: Mapping[str, BudgetTerms]) -> None:
         for name, given in terms.items():
-            self._terms[name] = given
+            self.terms[name] = given
             self._rules[name] = BudgetRule(name, given.limit, given.per, given.burst or given.limit)
 
     def rule(self, name: str) -> BudgetRule:

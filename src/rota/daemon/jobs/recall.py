@@ -33,6 +33,7 @@ def recover(world: World, store: SqliteStore, runner: Runner, app: str) -> list[
             continue
         active = runner.track(record.job, spec, spec.job, record.id, record.fence, record.due)
         active.attempt, active.output, active.started = record.attempt, record.output, record.started or 0.0
+        active.gen = record.gen
         # What waits after a start waits for its next attempt; what was never started waits for its place.
         active.retrying = record.state is RunState.WAITING and record.started is not None
         active.waits = record.state is RunState.WAITING and record.started is None
@@ -77,7 +78,7 @@ def _resume_started(world: World, runner: Runner, active: Active, instance: int)
     if not isinstance(entry.instance.actual, Down | Failed):
         if active.job.timeout:
             runner.limit(active, entry.instance.started + active.job.timeout - world.clock.now())
-    elif entry.instance.started < active.started:
+    elif entry.instance.gen < active.gen:
         # The row was written, the order to start was not: as if it had only been claimed.
         runner.untie(active)
         runner.start(active)

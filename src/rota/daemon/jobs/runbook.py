@@ -235,7 +235,7 @@ class RunBook:
         passed = [
             missed
             for missed in decided.missed
-            if self.store.note_unrun(APP, name, missed.due, Outcome.MISSED, now, missed.reason)
+            if self.store.note_unrun(APP, name, missed.due, Outcome.MISSED, now, missed.reason, keep=job.keep_runs)
         ]
         if passed:
             self.tell(name, "run missed", f"{len(passed)} due: {passed[-1].reason}")
@@ -253,7 +253,8 @@ class RunBook:
         count = _count(schedule, absence)
         note = f"{why}; this row stands for {count} due times" if count > 1 else why
         now = self._world.clock.now()
-        if self.store.note_unrun(APP, name, absence.last, outcome, now, note, count):
+        keep = self._specs.get(name, JobSpec()).keep_runs
+        if self.store.note_unrun(APP, name, absence.last, outcome, now, note, count, keep):
             self.tell(name, f"run {outcome.value}", note)
 
     def _fall_due(
@@ -271,7 +272,9 @@ class RunBook:
         waiting = [active.run for active in self.runner.of(name) if active.waits]
         decision = overlap.decide(job, going, waiting)
         if decision.act is overlap.Act.SKIP:
-            if due is None or self.store.note_unrun(APP, name, due, Outcome.SKIPPED, now, decision.reason):
+            if due is None or self.store.note_unrun(
+                APP, name, due, Outcome.SKIPPED, now, decision.reason, keep=job.keep_runs
+            ):
                 self.tell(name, "run skipped", decision.reason)
             return None
         starts = decision.act is overlap.Act.START

@@ -123,8 +123,12 @@ class Runner:
         active.started, active.timed_out, active.former = now, False, entry.instance.last_exit
         active.output = self._output_path(active)
         try:
-            self._store.place(active.run, active.fence, instance=entry.id, pid=None, output=active.output)
-            self._store.advance(active.run, active.fence, RunState.RUNNING, now, attempt=active.attempt)
+            with self._store.batch():
+                self._store.place(
+                    active.run, active.fence, instance=entry.id, pid=None, output=active.output,
+                    gen=entry.instance.gen + 1,
+                )  # fmt: skip
+                self._store.advance(active.run, active.fence, RunState.RUNNING, now, attempt=active.attempt)
         except StoreUnavailable as error:
             self._later(active, error)
             return

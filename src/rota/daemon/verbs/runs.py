@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rota.daemon.world import World
     from rota.jobs.run import Ending
     from rota.stores.records import JobRecord, RunRecord
-    from rota.wire.messages import CancelRun, PauseJob, RunJob, Runs
+    from rota.wire.messages import Budgets, CancelRun, PauseJob, RunJob, Runs
 
 LOOK_EVERY = 0.05
 _LOOK_INSIDE = 0.25
@@ -66,6 +66,10 @@ def _meant(world: World, name: str) -> tuple[str | None, str | None]:
     except TargetNotFound:
         return None, name
     return (None, name) if guest is None else (guest.app, guest.name)
+
+
+async def budgets(world: World, request: Budgets, answer: Answer, inbox: Inbox) -> None:
+    answer.data(world.budgets.terms)
 
 
 def _known(world: World, name: str) -> None:

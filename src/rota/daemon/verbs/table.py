@@ -26,6 +26,7 @@ HANDLERS: dict[type, Handler] = {
     messages.Why: inspect.why,
     messages.Report: inspect.report,
     messages.Runs: runs.runs,
+    messages.Budgets: runs.budgets,
     messages.RunJob: runs.run_job,
     messages.PauseJob: runs.pause_job,
     messages.CancelRun: runs.cancel_run,
