@@ -313,13 +313,8 @@ def main() -> int:
     found: dict[str, Any] = {}
     for group, members in GROUPS.items():
         names = {name: name.startswith("rota") for name in members}
-        highest = (
-            frozenset()
-            if group == "order"
-            else frozenset(f"{f}{w}" for f in PER_SECOND for w in ("", " tmpfs", " disk"))
-        )
         rounds = 1 if group == "order" else options.rounds
-        found[group] = in_turn(__file__, names, options.peers, rounds, highest, "--group", group)
+        found[group] = in_turn(__file__, names, options.peers, rounds, "--group", group)
     on_sqlite = {f"{figure} {where}": style for where in ("tmpfs", "disk") for figure, style in PER_SECOND.items()}
     print(table("one key, no contention", found["speed"], PER_SECOND), end="\n\n")
     print(table("through a file, for processes", found["sqlite"], on_sqlite), end="\n\n")

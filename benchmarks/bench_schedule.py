@@ -282,7 +282,7 @@ def main() -> int:
         return alone(CONTENDERS[options.contender])
     print(heading(options.peers, ("apscheduler",)), end="\n\n")
     names = {name: not name.startswith("APScheduler") for name in CONTENDERS}
-    found = in_turn(__file__, names, options.peers, options.rounds, frozenset())
+    found = in_turn(__file__, names, options.peers, options.rounds)
     print(table("", found, FIGURES))
     save(options.json, found)
     return 0

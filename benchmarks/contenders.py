@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -45,32 +46,46 @@ def alone(measure: Callable[[], Mapping[str, float]]) -> int:
     return 0
 
 
+class Figure(float):
+    """The median of what was measured, with the least and the greatest of it."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Figure:
+        made = cls(statistics.median(values))
+        made.low, made.high = min(values), max(values)
+        return made
+
+    def shown(self, style: str) -> str:
+        """As `style` writes it, and the spread where it can be seen."""
+        middle, low, high = (style.format(value) for value in (float(self), self.low, self.high))
+        return middle if low == high else f"{middle} ({low}–{high})"
+
+
 def in_turn(
-    script: str, contenders: Mapping[str, bool], peers: str, rounds: int, highest: frozenset[str], *extra: str
-) -> dict[str, dict[str, float]]:
-    """Measure everybody `rounds` times; the best of each figure.
+    script: str, contenders: Mapping[str, bool], peers: str, rounds: int, *extra: str
+) -> dict[str, dict[str, Figure]]:
+    """Measure everybody `rounds` times, one after the other in each round.
 
     Args:
         script: the benchmark's own file.
         contenders: names, and whether it is rota (which runs in this interpreter).
-        highest: figures of which the highest is best; of the others the lowest.
     """
-    best: dict[str, dict[str, float]] = {name: {} for name in contenders}
+    measured: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
     for _ in range(rounds):
         for name, ours in contenders.items():
             for figure, value in _one(script, name, sys.executable if ours else peers, extra).items():
-                known = best[name].get(figure)
-                better = known is None or (value > known if figure in highest else value < known)
-                if better:
-                    best[name][figure] = value
-    return best
+                measured[name].setdefault(figure, []).append(value)
+    return {name: {figure: Figure.of(values) for figure, values in found.items()} for name, found in measured.items()}
 
 
-def table(title: str, best: Mapping[str, Mapping[str, float]], figures: Mapping[str, str]) -> str:
+def table(title: str, found: Mapping[str, Mapping[str, Figure]], figures: Mapping[str, str]) -> str:
     """A Markdown table; `figures` maps each to how it is written, as "{:,.0f}"."""
     lines = [f"| {title} | {' | '.join(figures)} |", "| --- |" + " ---: |" * len(figures)]
-    for name, found in best.items():
-        cells = (style.format(found[figure]) if figure in found else "–" for figure, style in figures.items())
+    for name, row in found.items():
+        cells = (row[figure].shown(style) if figure in row else "–" for figure, style in figures.items())
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -94,7 +109,14 @@ def heading(peers: str, packages: tuple[str, ...]) -> str:
 def save(path: str | None, figures: Any) -> None:
     """Write the figures where they were asked for."""
     if path:
-        Path(path).write_text(json.dumps(figures, indent=1))
+        Path(path).write_text(json.dumps(_plain(figures), indent=1))
+
+
+def _plain(found: Any) -> Any:
+    """Figures with their spread, as JSON."""
+    if isinstance(found, Figure):
+        return {"median": float(found), "low": found.low, "high": found.high}
+    return {key: _plain(value) for key, value in found.items()} if isinstance(found, dict) else found
 
 
 def _one(script: str, name: str, python: str, extra: tuple[str, ...]) -> dict[str, float]:

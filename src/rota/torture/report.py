@@ -26,7 +26,7 @@ def table(outcomes: Sequence[Outcome], width: int, style: Style) -> str:
     for outcome in outcomes:
         did = "; ".join(part for part in (outcome.did, outcome.note) if part)
         texts = (f"{outcome.name}: {outcome.promise}", did or "-", outcome.lost or "-")
-        cells = [wrapped(text, column) for text, column in zip(texts, widths, strict=True)]
+        cells = [[piece.strip() for piece in wrapped(text, column)] for text, column in zip(texts, widths, strict=True)]
         for number in range(max(map(len, cells))):
             line = [cell[number] if number < len(cell) else "" for cell in cells]
             first = number == 0

@@ -33,8 +33,8 @@ def clients(scene: Scene) -> Finding:
     took = time.monotonic() - began
     if any(not scratch.pid(name) for name in names[:3]):
         raise Broken("an app does not run any more")
-    did = f"{count} commands at once, {rounds} times"
-    return Finding(did, count * rounds, "no answer", f"{took / rounds:.1f} s for all of them")
+    did = f"{count} commands at once{f', {rounds} times' if rounds > 1 else ''}"
+    return Finding(did, count * rounds, "no answer", f"{took / rounds:.1f} s until all were answered")
 
 
 def _crowd(scene: Scene, names: list[str], count: int) -> None:
