@@ -154,3 +154,16 @@ def test_an_app_without_a_log_is_told_from_no_app(warm: Rota) -> None:
     warm.ok("start", "app.py", "-o", "/dev/null", "-e", "/dev/null")
     assert "no app of what matches writes such a log: app" in warm("logs", "app", "--nostream").stderr
     assert "no app matches: nobody" in warm("logs", "nobody", "--nostream").stderr
+
+
+def test_following_ends_when_nobody_reads_even_if_nothing_more_is_written(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    warm.ok("start", "app.py")
+    eventually(lambda: "up" in warm.log("app-out.log"))
+    following = warm.popen("logs", "app", "--raw", "--lines", "1")
+    assert following.stdout is not None
+    assert following.stderr is not None
+    assert following.stdout.readline() == "up\n"
+    following.stdout.close()
+    assert following.wait(10) == 141
+    following.stderr.close()

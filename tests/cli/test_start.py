@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING
 
-from tests.cli.conftest import SLEEPER
+from tests.cli.conftest import PROGRAM, SLEEPER
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
@@ -136,3 +137,15 @@ def test_an_app_whose_script_is_missing_does_not_keep_the_others(warm: Rota) -> 
     warm.write("rota.toml", '[apps.a]\nscript = "app.py"\n[apps.b]\nscript = "missing.py"\n')
     assert "Script not found" in warm.fails("start", "rota.toml")
     assert set(warm.states()) == {"app"}
+
+
+def test_a_caller_without_standard_streams_is_served(rota: Rota) -> None:
+    rota.write("app.py", SLEEPER)
+    for line in (f"{PROGRAM} start app.py <&- >&- 2>&-", f"{PROGRAM} list >&-", f"{PROGRAM} restart app 2>&- >&-"):
+        assert (
+            subprocess.run(["sh", "-c", line], cwd=rota.cwd, env=rota.environ, check=False, timeout=20).returncode == 0
+        )
+    assert rota.states() == {"app": "online"}
+    assert rota.records()[0]["pm2_env"]["restart_time"] == 1
+    assert subprocess.run([f"{PROGRAM} kill <&- >&- 2>&-"], shell=True, env=rota.environ, check=False).returncode == 0
+    assert rota.pids() == []

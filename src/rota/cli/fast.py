@@ -24,6 +24,9 @@ PROTOCOL = 1
 CONNECT_TIMEOUT = 5.0
 """Seconds a daemon may take to accept. Its answer may take as long as the stop it was asked for."""
 
+SILENCE = 5.0
+"""Seconds without an answer to a question, which takes milliseconds, until that is worth a word."""
+
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
@@ -49,6 +52,8 @@ def runtime() -> int:
 
 def _run(argv: list[str], leave_at_once: bool = False) -> int:
     try:
+        if None in (sys.stdin, sys.stdout, sys.stderr):
+            _fill_standard_streams()
         code = attempt(argv)
         if code is None:
             from rota.cli.main import main as full_main
@@ -64,6 +69,17 @@ def _run(argv: list[str], leave_at_once: bool = False) -> int:
         # Nothing is buffered and no thread runs: tearing the interpreter down would only cost time.
         os._exit(code)
     return code
+
+
+def _fill_standard_streams() -> None:
+    """Give a program that was started with 0, 1 or 2 closed (`rota start api >&-`) /dev/null in their places: or a socket
+    of ours would take the number, and be printed to."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def attempt(argv: list[str]) -> int | None:
@@ -187,6 +203,10 @@ def _frames(connection: Socket) -> Iterable[tuple[bytes, bytes]]:
             del buffer[:end]
         try:
             data = connection.recv(1 << 16)
+        except TimeoutError:
+            _say_that_it_is_silent()
+            connection.settimeout(None)
+            continue
         except ConnectionResetError:
             return
         if not data:
@@ -201,6 +221,8 @@ def _show(line: CommandLine, verb: str, /, **fields: object) -> int:
         NotSimple: there was no answer, and asking again cannot do anything twice.
     """
     connection = _ask(request(line, verb, **fields))
+    if verb in QUESTIONS:
+        connection.settimeout(SILENCE)
     said = False
     try:
         for kind, payload in _frames(connection):
@@ -215,6 +237,21 @@ def _show(line: CommandLine, verb: str, /, **fields: object) -> int:
     if verb in QUESTIONS and not said:
         raise NotSimple("no answer")
     return _complain("the daemon went away before it had finished", "`rota list` shows what was done")
+
+
+def _say_that_it_is_silent() -> None:
+    """A daemon that was stopped (SIGSTOP), or waits for a dead disk, still accepts: the system does it for it."""
+    home = Home()
+    why = f"it is very busy, or hangs; see {home.log}"
+    try:
+        with open(home.pid, "rb") as file:
+            pid = int(file.read())
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            if file.read().rpartition(b")")[2].split()[:1] == [b"T"]:
+                why = f"it was stopped by a signal; kill -CONT {pid} lets it go on"
+    except (OSError, ValueError):
+        pass
+    terminal.write(2, f"[rota][WARN] the daemon has not answered for {SILENCE:g} s: {why}\n".encode())
 
 
 def _refused(payload: bytes) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rota.cli import fast
+from rota.cli import fast, terminal
 from rota.errors import DaemonUnreachable, UsageError
 from rota.logs.dates import DateFormat
 from rota.logs.frame import (
@@ -26,7 +26,7 @@ from rota.logs.frame import (
     label_width,
     tailing_header,
 )
-from rota.logs.tail import POLL_SECONDS, Query, Reader, follow, merge
+from rota.logs.tail import Query, Reader, follow, merge
 from rota.wire.messages import Data, LogSource, LogSources, ProcessEvent, Subscribe
 
 if TYPE_CHECKING:
@@ -234,8 +234,14 @@ def stream(session: Session, sources: Sources, wanted: Wanted, printer: Printer)
         printer.fit(sources.update())
 
     events = Events(session, heard)
+
+    def wait(seconds: float) -> None:
+        if terminal.is_abandoned(1):
+            raise BrokenPipeError
+        events.wait(seconds)
+
     try:
-        for batch in follow(sources.readers, sleep=lambda _: events.wait(POLL_SECONDS), grep=wanted.query.grep):
+        for batch in follow(sources.readers, sleep=wait, grep=wanted.query.grep):
             printer.show(batch)
     finally:
         events.close()

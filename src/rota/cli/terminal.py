@@ -43,4 +43,23 @@ def write(fd: int, data: bytes) -> None:
     """
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            _await_room(fd)
+
+
+def _await_room(fd: int) -> None:
+    """Another program made the terminal or pipe that we share non-blocking, and it is full."""
+    from select import select
+
+    select([], [fd], [])
+
+
+def is_abandoned(fd: int) -> bool:
+    """Whether this is a pipe that nobody reads any more (`rota logs | grep -m1 ready`), which a write would tell."""
+    from select import POLLERR, poll
+
+    asked = poll()
+    asked.register(fd, 0)
+    return any(event & POLLERR for _, event in asked.poll(0))

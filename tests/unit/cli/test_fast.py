@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -279,3 +280,25 @@ def test_a_full_disk_is_one_line_and_nothing_is_done_twice(daemon: FakeDaemon, t
     assert done.returncode == 1
     assert done.stderr == "[rota][ERROR] cannot write the answer: No space left on device\n"
     assert len(daemon.asked) == 1
+
+
+def test_a_silent_daemon_is_mentioned_once_and_waited_for(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = threading.Event()
+    monkeypatch.setattr(fast, "SILENCE", 0.05)
+    monkeypatch.setattr(fast, "_say_that_it_is_silent", lambda say=fast._say_that_it_is_silent: (say(), said.set()))
+    daemon.answer = lambda request: frame(b"x", b"\0") if said.wait(10) else b""
+    assert fast.attempt(["list"]) == 0
+    assert capfd.readouterr().err.count(f"has not answered for 0.05 s: it is very busy, or hangs; see {tmp_path}") == 1
+    stopped = subprocess.Popen(["sleep", "60"])
+    try:
+        (tmp_path / "rota.pid").write_text(str(stopped.pid))
+        stopped.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+        said.clear()
+        assert fast.attempt(["list"]) == 0
+        assert f"kill -CONT {stopped.pid}" in capfd.readouterr().err
+    finally:
+        stopped.kill()
+        stopped.wait()

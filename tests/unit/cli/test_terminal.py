@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pty
+import threading
 
 import pytest
 
-from rota.cli.terminal import NOT_A_TERMINAL_WIDTH, is_terminal, wants_colour, width, write
+from rota.cli.terminal import NOT_A_TERMINAL_WIDTH, is_abandoned, is_terminal, wants_colour, width, write
 
 
 @pytest.mark.parametrize(
@@ -52,4 +53,37 @@ def test_write_writes_everything() -> None:
         assert os.read(reading, 2000) == b"x" * 1000
     finally:
         os.close(reading)
+        os.close(writing)
+
+
+def test_write_waits_for_room_where_somebody_made_our_output_non_blocking() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    data = b"x" * 300_000
+    read: list[bytes] = []
+
+    def drain() -> None:
+        while sum(map(len, read)) < len(data):
+            read.append(os.read(reading, 4096))
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    try:
+        write(writing, data)
+    finally:
+        thread.join(10)
+        os.close(reading)
+        os.close(writing)
+    assert b"".join(read) == data
+
+
+def test_a_pipe_that_nobody_reads_is_abandoned() -> None:
+    reading, writing = os.pipe()
+    try:
+        assert not is_abandoned(writing)
+    finally:
+        os.close(reading)
+    try:
+        assert is_abandoned(writing)
+    finally:
         os.close(writing)
