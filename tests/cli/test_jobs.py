@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.terminal import Terminal
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
@@ -87,6 +88,40 @@ def test_an_interrupted_run_goes_on(rota: Rota) -> None:
     assert run["state"] == "running"
     rota.ok("cancel", str(run["id"]))
     eventually(lambda: '"cancelled"' in rota.ok("runs", "--json"))
+
+
+@pytest.mark.parametrize(("answer", "code", "becomes"), [("", 130, "running"), ("n", 0, "finished")])
+def test_ctrl_c_on_a_terminal_asks_whether_the_run_goes_on(rota: Rota, answer: str, code: int, becomes: str) -> None:
+    rota.ok("job", "add", "other", "--", "sleep", "600")
+    rota.ok("run", "other", "--detach")
+    rota.ok("job", "add", "long", "--", "sh", "-c", "echo begun; exec sleep 600")
+    with Terminal(rota, "run", "long") as terminal:
+        terminal.shows("begun")
+        terminal.types("\x03")
+        terminal.shows("Leave it running? [Y/n]")
+        terminal.types(f"{answer}\r")
+        assert terminal.ends() == code
+        assert ("The run goes on" in terminal.seen) is (answer != "n")
+
+    def states() -> dict[str, str]:
+        return {row["job"]: row["state"] for row in map(json.loads, rota.ok("runs", "--json").splitlines())}
+
+    eventually(lambda: states() == {"long": becomes, "other": "running"})
+
+
+def test_ctrl_c_at_a_rerun_ends_that_run(rota: Rota) -> None:
+    rota.ok(
+        "job", "add", "long", "--", "sh", "-c", "echo begun; [ ! -e again ] || exec sleep 600", "--overlap", "allow"
+    )
+    rota.ok("run", "long")
+    (rota.cwd / "again").touch()
+    with Terminal(rota, "rerun", "1") as terminal:
+        terminal.shows("begun")
+        terminal.types("\x03")
+        terminal.shows("Leave it running?")
+        terminal.types("n\r")
+        assert terminal.ends() == 0
+    eventually(lambda: "cancelled by the user" in rota.ok("runs", "--id", "2"))
 
 
 def test_budgets_of_a_file_hold_runs_back(rota: Rota) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -166,7 +167,7 @@ def _follow(session: Session, request: RunJob) -> int:
     """The exit code is the program's own, unless it never began."""
     rendered = msgspec.structs.replace(request, render=session.render(table=False), cwd=session.cwd())
     with session.connect() as connection:
-        began = False
+        began, asked = False, time.time()
 
         def write(fd: int, data: bytes) -> None:
             nonlocal began
@@ -185,13 +186,18 @@ def _follow(session: Session, request: RunJob) -> int:
             if click.confirm("Leave it running?", default=True, err=True):
                 session.note(DETACHED)
                 raise
-    return _cancel_latest(session, request)
+    return _cancel(session, request, asked)
 
 
-def _cancel_latest(session: Session, request: RunJob) -> int:
-    """End the run that was just asked for: the newest one under way that a person started."""
-    found = session.call(Runs(job=request.name, limit=20))
-    running = [run for run in found if run["state"] != "finished" and run["trigger"] == "manual"]
+def _cancel(session: Session, request: RunJob, asked: float) -> int:
+    """End the run that was asked for at this instant: an earlier one, or another person's `rerun`, goes on."""
+    parent, job = request.rerun_of or None, request.name
+    if parent is not None:
+        job = session.call(Runs(id=parent))[0]["job"]
+    found = session.call(Runs(job=job, since=asked - 1.0, limit=100))
+    running = [
+        run for run in found if run["state"] != "finished" and (run["trigger"], run["parent"]) == ("manual", parent)
+    ]
     if not running:
         session.say("It has ended already")
         return 0
