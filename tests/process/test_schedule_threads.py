@@ -211,6 +211,26 @@ def test_a_program_ends_well_on_sigterm(spawn: Spawn, tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_program_that_just_ends_lets_its_runs_end(spawn: Spawn, tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import threading\n"
+        "from rota import Scheduler\n"
+        "rota, under_way = Scheduler('sqlite:///rota.db', name='shop'), threading.Event()\n"
+        "@rota.job(run_on_start=True)\n"
+        "def work(run):\n"
+        "    under_way.set()\n"
+        "    run.wait('300ms')\n"
+        "rota.start()\n"
+        "under_way.wait()\n"
+    )
+    assert spawn(sys.executable, str(script), cwd=tmp_path, stderr=subprocess.DEVNULL).wait(timeout=30) == 0
+    store = SqliteStore(tmp_path / "rota.db")
+    assert [run.outcome for run in store.runs("shop")] == [Outcome.OK]
+    assert store.heartbeats() == []
+    store.close()
+
+
 def test_a_second_signal_ends_the_runs_at_once(spawn: Spawn, tmp_path: Path) -> None:
     process = program(spawn, tmp_path, "json", 60)
     assert process.stdout is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import signal
 from contextlib import asynccontextmanager
@@ -178,12 +179,13 @@ class Scheduler(Registry):
         return self._engine is not None and self._pid == os.getpid() and not self._engine.finished.is_set()
 
     def start(self) -> Self:
-        """Run in background threads until `stop`. For Flask, Django, scripts.
+        """Run in background threads until `stop`, or the program's end, which stops it too. For Flask, Django, scripts.
 
         Raises:
             RotaError: it runs already.
         """
         self._begin(None)
+        atexit.register(self.stop)
         return self
 
     def stop(self, timeout: str | float | timedelta | None = None) -> None:
@@ -322,6 +324,7 @@ class Scheduler(Registry):
             each()
 
     def _release(self, runners: Runners | None) -> None:
+        atexit.unregister(self.stop)
         if runners is not None:
             runners.close()
         if self._clockwork is not None:

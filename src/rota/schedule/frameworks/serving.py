@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from functools import partial
@@ -15,26 +14,21 @@ if TYPE_CHECKING:
 
 
 def start_where_served(scheduler: Scheduler) -> bool:
-    """Start here and stop at exit, if this process serves; in the master of a server that loads the app before it forks
+    """Start here, if this process serves; in the master of a server that loads the app before it forks
     (gunicorn's `--preload`) start in each worker instead, as soon as it is forked. Whether one of the two happens."""
     if not serves() or scheduler.running:
         return False
     if _is_master():
         os.register_at_fork(after_in_child=partial(_start_in_worker, scheduler, os.getpid()))
     else:
-        _start(scheduler)
+        scheduler.start()
     return True
-
-
-def _start(scheduler: Scheduler) -> None:
-    scheduler.start()
-    atexit.register(scheduler.stop)
 
 
 def _start_in_worker(scheduler: Scheduler, master: int) -> None:
     # A worker's own children inherit the hook too, and serve nothing.
     if os.getppid() == master and not scheduler.running:
-        _start(scheduler)
+        scheduler.start()
 
 
 def _is_master() -> bool:
