@@ -168,7 +168,10 @@ def test_killed_while_it_stops(host: Host, after: float) -> None:
     kill(former)
     thread.join()
     host.back(former)
-    if after:
+    wanted = {record.instance.desired for record in host.records()}
+    assert len(wanted) == 1  # written down for all of them, or for none
+    assert after < 0.3 or wanted == {"down"}
+    if wanted == {"down"}:
         for record in host.records():
             host.reaches(record.instance.id, "stopped")
     eventually(lambda: all(r.instance.desired == "up" or isinstance(r.instance.actual, Down) for r in host.records()))

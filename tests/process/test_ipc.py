@@ -56,8 +56,8 @@ def plain(value: Any) -> Any:
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
-    if hasattr(type(value), "__slots__") and hasattr(type(value), "__dataclass_fields__"):
-        return (type(value).__name__, *(plain(getattr(value, name)) for name in type(value).__dataclass_fields__))
+    if isinstance(value, msgspec.Struct):
+        return (type(value).__name__, *(plain(getattr(value, name)) for name in value.__struct_fields__))
     return value
 
 

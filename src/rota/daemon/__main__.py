@@ -1,11 +1,15 @@
-"""`python -I -m rota.daemon HOME`: the daemon. Started by the keeper."""
+"""`python -E -P -m rota.daemon HOME`: the daemon. Started by the keeper."""
 
+import gc
 import sys
 
-# asyncio imports ssl if it can: 5 MB and 15 ms for something a unix socket never needs. None makes the import fail.
-sys.modules["ssl"] = None  # type: ignore[assignment]
+from rota.daemon.deferred import deferring
 
-from rota.daemon.main import main  # noqa: E402
+gc.disable()  # nothing that is made while a program loads is garbage
+with deferring():
+    from rota.daemon.main import main
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.enable()
     sys.exit(main(sys.argv[1:]))

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec.structs import replace
 
 from rota.daemon import exits
@@ -38,8 +38,7 @@ BOOT = "boot_id"
 """Setting: the boot of the machine in which the ledger was last opened."""
 
 
-@dataclass(slots=True)
-class Report:
+class Report(msgspec.Struct):
     """What adoption found, for the log and for tests."""
 
     running: int = 0
@@ -48,15 +47,14 @@ class Report:
     rebooted: int = 0
 
 
-@dataclass(slots=True)
-class Adoption:
+class Adoption(msgspec.Struct):
     """One pass over the ledger's rows. `run` is called by main once everything is wired."""
 
     world: World
     effects: Effects
     inheritance: Inheritance
-    report: Report = field(default_factory=Report)
-    pending: list[tuple[int, events.Event]] = field(default_factory=list)
+    report: Report = msgspec.field(default_factory=Report)
+    pending: list[tuple[int, events.Event]] = msgspec.field(default_factory=list)
     _leaders: dict[tuple[int, int], int] | None = None
     _patience: float = 0.0
     """Until when to wait for the keeper's word about processes that have just gone, monotonic seconds."""

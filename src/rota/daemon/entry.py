@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
-
-    import msgspec
 
     from rota.daemon.procs.spawn import Child
     from rota.daemon.procs.tree import Tree
@@ -22,20 +21,18 @@ if TYPE_CHECKING:
     from rota.process.state import Instance
 
 
-@dataclass(slots=True)
-class Told:
+class Told(msgspec.Struct):
     """What the running process said about itself over IPC; forgotten when it exits."""
 
     node_version: str = ""
-    actions: list[dict[str, msgspec.Raw]] = field(default_factory=list)
-    metrics: dict[str, Metric] = field(default_factory=dict)
-    options: dict[str, msgspec.Raw] = field(default_factory=dict)
+    actions: list[dict[str, msgspec.Raw]] = msgspec.field(default_factory=list)
+    metrics: dict[str, Metric] = msgspec.field(default_factory=dict)
+    options: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
     status: str = ""
     """sd_notify's STATUS=."""
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """One instance: its row, its spec, its process if any, and what hangs on it."""
 
     instance: Instance
@@ -44,21 +41,21 @@ class Entry:
     outputs: Outputs | None = None
     tree: Tree | None = None
     channel: Channel | None = None
-    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
-    waiters: list[Waiter] = field(default_factory=list)
-    closers: list[Callable[[], None]] = field(default_factory=list)
+    timers: dict[str, asyncio.TimerHandle] = msgspec.field(default_factory=dict)
+    waiters: list[Waiter] = msgspec.field(default_factory=list)
+    closers: list[Callable[[], None]] = msgspec.field(default_factory=list)
     """What has to be ended with the process: probes, watchdog."""
-    told: Told = field(default_factory=Told)
+    told: Told = msgspec.field(default_factory=Told)
     watching: bool = False
-    last_words: deque[bytes] = field(default_factory=partial(deque, maxlen=64))
+    last_words: deque[bytes] = msgspec.field(default_factory=partial(deque, maxlen=64))
     """The newest output of a successor: shown when it does not become ready."""
     run_log: str = ""
     """File that gets everything the present run of a job prints, beside the app's own logs."""
-    run_env: dict[str, str] = field(default_factory=dict)
+    run_env: dict[str, str] = msgspec.field(default_factory=dict)
     """What the process of the present run is told about it."""
-    heard: list[Heard] = field(default_factory=list)
+    heard: list[Heard] = msgspec.field(default_factory=list)
     """Who follows its output as it comes, from one process to the next."""
-    replies: dict[str, list[Callable[[str], None]]] = field(default_factory=dict)
+    replies: dict[str, list[Callable[[str], None]]] = msgspec.field(default_factory=dict)
     """Who waits for the reply to a triggered action, by action, in the order of asking."""
 
     @property
@@ -70,8 +67,7 @@ class Entry:
         return self.spec.name
 
 
-@dataclass(slots=True, eq=False)
-class Waiter:
+class Waiter(msgspec.Struct, eq=False):
     """Someone waits until `done` holds for every pending instance, or it is gone."""
 
     done: Callable[[Entry], bool]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.daemon.procs import identity
 from rota.process.events import Exited
@@ -29,8 +30,7 @@ GIVE_UP = 1.0
 """How long to ask for the exit status of a process that is not ours before it is called unknown, seconds."""
 
 
-@dataclass(slots=True, eq=False)
-class _Watched:
+class _Watched(msgspec.Struct, eq=False):
     id: int
     child: Child
     asked_until: float = 0.0

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
 from rota.daemon.entry import Told
-from rota.daemon.talk import node_messages as node
-from rota.daemon.talk.ipc import Channel
 from rota.daemon.talk.notify import Notice, NotifySocket, Watchdog
 from rota.process import environ
 from rota.process.events import BecameReady, Unhealthy
-from rota.wire.messages import ProcessEvent
 
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
     from rota.daemon.probing import Probing
+    from rota.daemon.procs.descent import Reapers
     from rota.daemon.procs.spawn import Child
     from rota.daemon.procs.usage import Sampler
     from rota.daemon.world import World
+    from rota.process.effects import Announce
+    from rota.process.spec import AppSpec
 
 log = logging.getLogger("rota.gates")
 
@@ -31,8 +30,9 @@ NOTIFY_KEY = "notify"
 class Gates:
     """Opened with each process, closed with it."""
 
-    def __init__(self, world: World, sampler: Sampler, probing: Probing) -> None:
-        self._world, self._sampler, self._probing = world, sampler, probing
+    def __init__(self, world: World, sampler: Sampler, reapers: Reapers) -> None:
+        self._world, self._sampler, self._reapers = world, sampler, reapers
+        self._probing: Probing | None = None
         self._watchdogs: dict[int, Watchdog] = {}
         self._notify: NotifySocket | None = None
 
@@ -54,10 +54,24 @@ class Gates:
         """Start listening to a process."""
         self._count(entry, child)
         if child.ipc is not None:
-            closed = partial(self._channel_closed, entry)
-            entry.channel = Channel(child.ipc, partial(self._heard, entry, child.gen), closed)
-        self._world.cluster.opened(entry, child)
-        self._probing.opened(entry)
+            from rota.daemon.hearing import open_channel
+
+            open_channel(self._world, entry, child.gen, child.ipc)
+        self._world.clusters.opened(entry, child)
+        if is_probed(entry.spec):
+            self._probes().opened(entry)
+
+    def announced(self, entry: Entry, announcement: Announce) -> None:
+        """Something became of an instance: its probes may begin."""
+        if is_probed(entry.spec):
+            self._probes().announced(entry, announcement)
+
+    def _probes(self) -> Probing:
+        if self._probing is None:
+            from rota.daemon.probing import Probing
+
+            self._probing = Probing(self._world, self._reapers)
+        return self._probing
 
     def _count(self, entry: Entry, child: Child) -> None:
         marker = environ.marker(self._world.home_id, child.key, child.gen)
@@ -79,7 +93,7 @@ class Gates:
             close()
         entry.closers.clear()
         self._sampler.forget(entry.id)
-        self._world.cluster.closed(entry)
+        self._world.clusters.closed(entry)
         if entry.channel is not None:
             entry.channel.close()
             entry.channel = None
@@ -95,41 +109,6 @@ class Gates:
         if self._notify is not None:
             self._notify.close(keep_path=True)
         self._sampler.close()
-
-    # --- IPC -------------------------------------------------------------------------------------------------------
-
-    def _channel_closed(self, entry: Entry) -> None:
-        entry.channel = None
-
-    def _heard(self, entry: Entry, gen: int, event: node.NodeEvent) -> None:
-        told = entry.told
-        match event:
-            case node.SaidReady():
-                self._world.supervisor.handle(entry.id, BecameReady(gen, "message"))
-            case node.NodeVersion(version):
-                told.node_version = version
-            case node.ActionOffered(name, action):
-                text = f'"{name}"'.encode()
-                told.actions = [known for known in told.actions if bytes(known.get("action_name", b"")) != text]
-                told.actions.append(action)
-            case node.ActionReply(name, returned):
-                if waiting := entry.replies.get(name):
-                    waiting.pop(0)(bytes(returned).decode("utf-8", "replace"))
-            case node.MetricsReported(metrics):
-                told.metrics.update(metrics)
-            case node.OptionsReported(options):
-                told.options.update(options)
-            case node.ExceptionReported():
-                self._publish(entry, "process:exception")
-            case node.BusEvent(type_):
-                self._publish(entry, type_)
-            case node.NodeInternal(cmd, fields) if self._world.cluster.heard(entry, gen, cmd, fields):
-                pass
-            case node.Message() | node.NodeInternal():
-                self._publish(entry, "process:msg")
-
-    def _publish(self, entry: Entry, event: str) -> None:
-        self._world.bus.publish(ProcessEvent(self._world.clock.now(), event, entry.id, entry.name))
 
     # --- sd_notify -------------------------------------------------------------------------------------------------
 
@@ -179,3 +158,8 @@ class Gates:
 def _names(child: Child, key: list[bytes]) -> bool:
     """Whether the rest of a marker, `id:gen`, is this process's."""
     return key == [str(child.key).encode(), str(child.gen).encode()]
+
+
+def is_probed(spec: AppSpec) -> bool:
+    """Whether anybody is to ask the app how it is."""
+    return spec.ready is not None or spec.alive is not None

@@ -8,8 +8,9 @@ import logging
 import os
 import select
 import socket
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.keeper.protocol import MAX_FDS, PACKET
 
@@ -22,14 +23,13 @@ log = logging.getLogger("rota.keeper")
 _FD_SIZE = array.array("i").itemsize
 
 
-@dataclass(slots=True)
-class Inheritance:
+class Inheritance(msgspec.Struct):
     """What the keeper kept while no daemon was there."""
 
-    kept: dict[str, list[int]] = field(default_factory=dict)
-    exits: dict[tuple[int, int], int] = field(default_factory=dict)
+    kept: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    exits: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
     """Wait status by (pid, start ticks)."""
-    ipc: dict[str, int] = field(default_factory=dict)
+    ipc: dict[str, int] = msgspec.field(default_factory=dict)
     """IPC ends by key, after a planned re-execution."""
 
 

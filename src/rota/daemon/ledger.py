@@ -113,6 +113,16 @@ class Ledger:
         row = self.connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row is not None else ""
 
+    def has_settings(self, prefix: str) -> bool:
+        """Whether a setting is stored whose key begins so."""
+        sql = "SELECT 1 FROM settings WHERE key >= ? AND key < ? AND value <> '' LIMIT 1"
+        return self.connection.execute(sql, (prefix, prefix + "\uffff")).fetchone() is not None
+
+    def has_unfinished_runs(self) -> bool:
+        """Whether a run of a job of ours has no outcome yet."""
+        sql = "SELECT 1 FROM runs WHERE app = '' AND state <> 'finished' LIMIT 1"
+        return self.connection.execute(sql).fetchone() is not None
+
     def set_setting(self, key: str, value: str) -> None:
         """Store a value; on a disk that refuses it is lost, and the log says so."""
         try:

@@ -9,45 +9,40 @@ import os
 import signal as signals
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from rota.clock import SystemClock
 from rota.daemon.adopt import Adoption
 from rota.daemon.bus import Bus
-from rota.daemon.cluster.autoscale import autoscale
-from rota.daemon.cluster.members import Cluster
-from rota.daemon.cluster.rollout import Rollouts
+from rota.daemon.clusters import Clusters
 from rota.daemon.exits import ExitWatch
 from rota.daemon.gates import NOTIFY_KEY, Gates
-from rota.daemon.jobs.budgets import Budgets
-from rota.daemon.jobs.crontab import Crontab
-from rota.daemon.jobs.pulse import Pulse
-from rota.daemon.jobs.runbook import RunBook
 from rota.daemon.keeperlink import Inheritance, KeeperLink
 from rota.daemon.lifecycle import left_wanted, start_in_order, stop_all
 from rota.daemon.logfile import OwnLog
 from rota.daemon.meters import Meters
 from rota.daemon.perform import Effects
-from rota.daemon.probing import Probing
 from rota.daemon.procs import spawn
 from rota.daemon.procs.descent import Reapers
 from rota.daemon.procs.usage import Sampler
 from rota.daemon.recovery import open_ledger
+from rota.daemon.scheduling import Scheduling
 from rota.daemon.server import Server
 from rota.daemon.settings import Settings
 from rota.daemon.streams import Streams
-from rota.daemon.succession import become_keeper, read_state, reexecute
 from rota.daemon.supervisor import Supervisor
-from rota.daemon.verbs.table import HANDLERS
+from rota.daemon.verbs.table import handler_of
 from rota.daemon.watching import Watching
 from rota.daemon.world import World
 from rota.errors import RotaError
 from rota.home import Home
-from rota.keeper.launch import take_lock
 from rota.keeper.protocol import KEEPER_FD, LOCK_FD, PERMANENT, STATE_FD
 from rota.logs.files import LogFiles
 from rota.logs.pump import LogPump
-from rota.stores.sqlite import SqliteStore
 from rota.version import __version__
+
+if TYPE_CHECKING:
+    from rota.daemon.succession import State
 
 log = logging.getLogger("rota")
 
@@ -72,7 +67,7 @@ def main(argv: list[str]) -> int:
     settings = Settings(home)
     _log_to(files, home, settings)
     spawn.raise_nofile()
-    state = read_state(_take_fd(STATE_FD))
+    state = _handed_over(_take_fd(STATE_FD))
     if state is not None:
         keeper = KeeperLink(state.keeper if state.keeper >= 0 else None)
         keeper.held = state.held
@@ -125,37 +120,31 @@ class Daemon:
         self.exits = ExitWatch(loop, self.clock, supervisor, self.keeper)
         reapers = Reapers(os.getppid() if self.keeper.alive else None, set())
         sampler = Sampler(reapers)
-        probing = Probing(world, reapers)
-        world.cluster = Cluster(world, inheritance.kept)
-        self.gates, self.meters = Gates(world, sampler, probing), Meters(world, sampler)
+        world.clusters = clusters = Clusters(world, inheritance.kept)
+        world.scheduling = scheduling = Scheduling(world)
+        self.gates, self.meters = Gates(world, sampler, reapers), Meters(world, sampler)
         world.sample, world.usage = self.meters.sample, self.meters.usage
         self.gates.listen(next(iter(inheritance.kept.pop(NOTIFY_KEY, [])), None))
-        self.effects = Effects(world, self.exits, self.gates, reapers)
+        self.effects = clusters.effects = Effects(world, self.exits, self.gates, reapers)
         self.watching = Watching(world)
         world.toggle_watch = self.watching.toggle
-        self.effects.listeners += [probing.announced, self.watching.announced]
+        self.effects.listeners += [self.gates.announced, self.watching.announced]
         supervisor.performer = self.effects
         for instance, spec in self.settings.settled_rows(rows):
             supervisor.adopt(instance, spec)
-        world.budgets = Budgets(world)
-        runbook = world.runbook = RunBook(world, SqliteStore(self.home.db))
-        self.crontab, self.pulse = Crontab(world, runbook), Pulse(world)
-        world.next_due, world.run_summary = self.crontab.next_due, runbook.summary
-        unfinished = runbook.recover()
-        self.crontab.load()
-        supervisor.became_idle, supervisor.app_changed = runbook.became_idle, self.crontab.refresh
-        rollouts = world.rollouts = Rollouts(world, self.effects)
-        rollouts.before_adoption()
+        supervisor.became_idle, supervisor.app_changed = scheduling.became_idle, self._app_changed
+        scheduling.before_adoption()
+        clusters.before_adoption()
         report = Adoption(world, self.effects, inheritance).run()
-        rollouts.after_adoption()
-        runbook.resume(unfinished)
-        self.crontab.start()
+        clusters.after_adoption()
+        scheduling.after_adoption()
         for name in list(supervisor.by_name):
+            clusters.app_changed(name)
             self.watching.refresh(name)
-        self.keeper.watch(loop, self.exits.keeper_says, lambda: become_keeper(world, self.lock))
-        self.server = Server(world, HANDLERS)
+        self.keeper.watch(loop, self.exits.keeper_says, self._become_keeper)
+        self.server = Server(world, handler_of)
         world.end = self._end
-        world.reexecute = lambda: reexecute(world, self.lock, self.server)
+        world.reexecute = self._reexecute
         await self.server.start(listener)
         _write_pid(self.home)
         self.keeper.up()
@@ -164,6 +153,10 @@ class Daemon:
             *(__version__, os.getpid(), len(rows), report.running, report.ended + report.unknown, report.unknown),
         )
         return await self._serve()
+
+    def _app_changed(self, name: str) -> None:
+        self.world.scheduling.app_changed(name)
+        self.world.clusters.app_changed(name)
 
     def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         """Before any app is started, which would inherit what is blocked: the keeper, or the daemon that executed this
@@ -177,16 +170,28 @@ class Daemon:
         signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
     async def _serve(self) -> int:
-        work = (self._housekeeping(), self._bring_back(), self.meters.watch(), autoscale(self.world))
+        work = (self._housekeeping(), self._bring_back(), self.meters.watch())
         background = [self.world.loop.create_task(task) for task in work]
         try:
             code = await self._ending
         finally:
+            autoscaling = self.world.clusters.autoscaling
+            background += [autoscaling] if autoscaling is not None else []
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
         await self._leave(code)
         return code
+
+    def _become_keeper(self) -> None:
+        from rota.daemon.succession import become_keeper
+
+        become_keeper(self.world, self.lock)
+
+    def _reexecute(self) -> None:
+        from rota.daemon.succession import reexecute
+
+        reexecute(self.world, self.lock, self.server)
 
     def _end(self, code: int = 0) -> None:
         if not self._ending.done():
@@ -201,7 +206,7 @@ class Daemon:
 
     async def _housekeeping(self) -> None:
         while True:
-            self.pulse.beat()
+            self.world.scheduling.beat()
             await self.clock.sleep(HOUSEKEEPING)
             self.world.ledger.flush()
             for _ in self.world.ledger.snapshot_steps():
@@ -210,16 +215,14 @@ class Daemon:
     async def _leave(self, code: int) -> None:
         """Everything stops, stays wanted, and is written down; then the keeper is told."""
         log.info("ending")
-        self.crontab.stop()
-        self.world.runbook.suspended = True
+        self.world.scheduling.stop()
         await stop_all(self.world, "rota was shut down")
         await asyncio.sleep(0)  # what was released is let go of in the next turn
         await self.effects.finish()
         self.gates.shut()
         self.watching.close()
         await self.server.stop()
-        self.pulse.end()
-        await self.world.runbook.close()
+        await self.world.scheduling.close()
         self.world.ledger.close()
         with contextlib.suppress(OSError):
             os.unlink(self.home.pid)
@@ -228,6 +231,15 @@ class Daemon:
         self.keeper.bye(code)
         log.info("ended")
         self.files.close()
+
+
+def _handed_over(fd: int | None) -> State | None:
+    """What a daemon in this same process left to this one."""
+    if fd is None:
+        return None
+    from rota.daemon.succession import read_state
+
+    return read_state(fd)
 
 
 def _own_the_home(home: Home) -> int:
@@ -239,10 +251,11 @@ def _own_the_home(home: Home) -> int:
     handed = _take_fd(LOCK_FD)
     if handed is not None:
         return handed
+    from rota.errors import NotPermitted
+    from rota.keeper.launch import take_lock
+
     lock = take_lock(home)
     if lock is None:
-        from rota.errors import NotPermitted
-
         raise NotPermitted(f"another rota daemon owns {home.path}", "talk to that one, or use another ROTA_HOME")
     return lock
 

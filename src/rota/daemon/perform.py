@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from rota.daemon.picture import record_of
 from rota.daemon.procs import identity, spawn
 from rota.daemon.procs.tree import Tree
-from rota.daemon.talk import node_messages
 from rota.errors import NotPermitted, RotaError, SpawnFailed
 from rota.process import environ, events
 from rota.process.defaults import with_node_options
@@ -93,7 +92,7 @@ class Effects:
             world.supervisor.handle(entry.id, events.SpawnFailed(gen, reason))
             return
         finally:
-            world.cluster.spawned(entry)
+            world.clusters.spawned(entry)
         self.take(entry, child)
         world.supervisor.handle(entry.id, events.Spawned(gen, child.process, is_gated(entry.spec)))
         world.loop.call_soon(self._note_pid, entry, child.process.pid)
@@ -124,7 +123,7 @@ class Effects:
         env = environ.build(record, home=world.home.path, home_id=world.home_id, gen=gen, extra=extra)
         spec = with_node_options(entry.spec, world.settings.defaults.node_options)
         order = spawn.Order(entry.id, gen, spec, env, self._run_dir(), ipc=wants_ipc(spec))
-        return world.cluster.prepared(entry, order)
+        return world.clusters.prepared(entry, order)
 
     def _run_dir(self) -> str:
         """Somebody may have removed it, as logind does when the user's last session ends: another one takes its place, and
@@ -170,8 +169,11 @@ class Effects:
         if entry.child is None or entry.tree is None:
             return
         stop = entry.spec.stop
-        if stop.with_message and entry.channel is not None and entry.channel.send(node_messages.shutdown()):
-            return
+        if stop.with_message and entry.channel is not None:
+            from rota.daemon.talk.node_messages import shutdown
+
+            if entry.channel.send(shutdown()):
+                return
         number = signal_number(stop.signal)
         try:
             if stop.tree:
@@ -246,7 +248,7 @@ class Effects:
         with contextlib.suppress(OSError):
             if entry.instance.stands_for is None:
                 os.unlink(pid_path(entry.spec, entry.id, world.home.pids))
-        world.cluster.forgotten(entry)
+        world.clusters.forgotten(entry)
         world.supervisor.forget(entry)
 
     # --- what a former daemon left half-done ---
@@ -289,7 +291,7 @@ class Effects:
 
     def _announce(self, entry: Entry, effect: Announce) -> None:
         world, effect = self._world, _named(entry, effect)
-        world.cluster.announced(entry, effect)
+        world.clusters.announced(entry, effect)
         level = logging.ERROR if effect.event in LOUD else logging.INFO
         id, detail = public_id(entry.instance), f" ({effect.detail})" * bool(effect.detail)
         log.log(level, "App [%s:%d] %s%s", entry.name, id, effect.event, detail)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from rota.daemon.cluster.listeners import source_of
-from rota.daemon.cluster.members import in_cluster
 from rota.daemon.picture import record_of
 from rota.daemon.procs.spawn import owner_of
 from rota.daemon.talk.probe_command import Surroundings
@@ -16,6 +15,7 @@ from rota.daemon.talk.probe_targets import HttpTarget, LogTarget, TcpTarget
 from rota.daemon.talk.probes import LivenessProbe, ReadinessProbe, target_of
 from rota.process import environ
 from rota.process.events import BecameReady, Unhealthy
+from rota.process.spec import in_cluster
 from rota.process.state import Ready
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from rota.wire.codec import FrameError, Unframer, frame
 from rota.wire.messages import AnyRequest, Done, Update
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from rota.daemon.verbs.table import Handler
     from rota.daemon.world import World
@@ -34,8 +34,8 @@ _CREDENTIALS = struct.Struct("3i")
 class Server:
     """Listens on the home's socket; 0600, and only its owner or root is answered."""
 
-    def __init__(self, world: World, handlers: dict[type, Handler]) -> None:
-        self._world, self._handlers = world, handlers
+    def __init__(self, world: World, handler_of: Callable[[type], Handler | None]) -> None:
+        self._world, self._handler_of = world, handler_of
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -123,7 +123,7 @@ class Server:
             answer.note(
                 f"rota {request.version} is installed and {__version__} is running: `rota update` replaces it\n"
             )
-        handler = self._handlers.get(type(request))
+        handler = self._handler_of(type(request))
         if handler is None:
             answer.failed(RotaError(f"this daemon knows no {type(request).__name__}", "run `rota update`"))
             return

@@ -4,7 +4,6 @@ at start and on request; owned by World."""
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -77,16 +76,16 @@ class Settings:
         """The rotation of one app: the home's settings, overlaid by the app's own."""
         policy = self.rotation
         if logs.max_size is not None:
-            policy = replace(policy, max_size=logs.max_size)
+            policy = policy._replace(max_size=logs.max_size)
         if logs.keep is not None:
-            policy = replace(policy, keep=logs.keep)
+            policy = policy._replace(keep=logs.keep)
         if logs.compress is not None:
-            policy = replace(policy, compress=logs.compress)
+            policy = policy._replace(compress=logs.compress)
         if logs.max_total is not None:
-            policy = replace(policy, max_total=logs.max_total)
+            policy = policy._replace(max_total=logs.max_total)
         if logs.rotate_cron is not None:
             next_time = cron_instants(logs.rotate_cron, policy.tz) if logs.rotate_cron else None
-            policy = replace(policy, next_time=next_time)
+            policy = policy._replace(next_time=next_time)
         return policy
 
 

@@ -58,7 +58,7 @@ def reexecute(world: World, lock_fd: int, server: Server) -> None:
         if entry.child is not None and entry.child.ipc is not None
     }
     listening = listener.fileno() if listener is not None else -1
-    state = State(world.keeper.fileno(), listening, world.keeper.held, ipc, world.notify_fd, world.cluster.handover())
+    state = State(world.keeper.fileno(), listening, world.keeper.held, ipc, world.notify_fd, world.clusters.handover())
     memory = os.memfd_create("rota-state", 0)
     os.write(memory, msgspec.json.encode(state))
     more = chain.from_iterable(state.more.values())
@@ -107,7 +107,7 @@ def become_keeper(world: World, lock_fd: int) -> None:
     if world.notify_fd >= 0:
         os.set_inheritable(world.notify_fd, True)
         inherited.append(f"{NOTIFY_KEY}:{world.notify_fd}")
-    for key, fds in world.cluster.handover().items():
+    for key, fds in world.clusters.handover().items():
         for fd in fds:
             os.set_inheritable(fd, True)
         inherited.append(f"{key}:{','.join(map(str, fds))}")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rota.daemon.watch.watcher import Trigger, Watcher
 from rota.process.paths import NOWHERE, log_paths
 from rota.process.spec import WatchSpec
 
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
+    from rota.daemon.watch.watcher import Trigger, Watcher
     from rota.daemon.world import World
     from rota.errors import RotaError
     from rota.process.effects import Announce
@@ -45,6 +45,8 @@ class Watching:
             return
         self._specs[name] = spec
         if self._watcher is None:
+            from rota.daemon.watch.watcher import Watcher
+
             self._watcher = Watcher()
         logs = [path for entry in entries for path in log_paths(spec, entry.id, self._world.home.logs) if path]
         never = [self._world.home.path, *(path for path in logs if path != NOWHERE)]

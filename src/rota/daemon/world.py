@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.process.record import Usage
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     from rota.daemon.bus import Bus
     from rota.daemon.cluster.members import Cluster
     from rota.daemon.cluster.rollout import Rollouts
+    from rota.daemon.clusters import Clusters
     from rota.daemon.entry import Entry
     from rota.daemon.jobs.budgets import Budgets
     from rota.daemon.jobs.runbook import RunBook
     from rota.daemon.keeperlink import KeeperLink
     from rota.daemon.ledger import Ledger
+    from rota.daemon.scheduling import Scheduling
     from rota.daemon.settings import Settings
     from rota.daemon.streams import Streams
     from rota.daemon.supervisor import Supervisor
@@ -27,8 +30,7 @@ if TYPE_CHECKING:
     from rota.process.record import RunSummary
 
 
-@dataclass(slots=True)
-class World:
+class World(msgspec.Struct, eq=False):
     """What the daemon is made of."""
 
     home: Home
@@ -46,12 +48,10 @@ class World:
     supervisor: Supervisor
     started: float
     cpus: int
-    cluster: Cluster = None  # type: ignore[assignment]  # set in main.py, as is what carries reloads out
-    rollouts: Rollouts = None  # type: ignore[assignment]
+    clusters: Clusters = None  # type: ignore[assignment]  # set in main.py, as is `scheduling`
+    scheduling: Scheduling = None  # type: ignore[assignment]
     notify_path: str = ""
     notify_fd: int = -1
-    budgets: Budgets = None  # type: ignore[assignment]
-    runbook: RunBook = None  # type: ignore[assignment]  # set in main.py once its store is open
     end: Callable[[int], None] = lambda code: None
     """End the daemon in an orderly way, with this exit code."""
     reexecute: Callable[[], None] = lambda: None
@@ -62,7 +62,31 @@ class World:
     """Figures of the last sample."""
     sample: Callable[[], None] = lambda: None
     """Take a sample now, unless there is one of the last second."""
-    next_due: Callable[[str], float | None] = lambda name: None
-    """When an app is due next."""
-    run_summary: Callable[[Entry], RunSummary | None] = lambda entry: None
-    """A job's last run and next due time."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """The processes of clusters and their listeners."""
+        return self.clusters.room()
+
+    @property
+    def rollouts(self) -> Rollouts:
+        """What carries reloads out."""
+        return self.clusters.rollouts()
+
+    @property
+    def budgets(self) -> Budgets:
+        """Terms of the budgets that runs take from."""
+        return self.scheduling.budgets()
+
+    @property
+    def runbook(self) -> RunBook:
+        """Jobs and their runs."""
+        return self.scheduling.runbook()
+
+    def next_due(self, name: str) -> float | None:
+        """When an app is due next."""
+        return self.scheduling.next_due(name)
+
+    def run_summary(self, entry: Entry) -> RunSummary | None:
+        """A job's last run and next due time."""
+        return self.scheduling.run_summary(entry)

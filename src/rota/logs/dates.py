@@ -11,12 +11,12 @@ import re
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
 
 from rota.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from zoneinfo import ZoneInfo
 
 TIME_FORMAT: Final = "YYYY-MM-DDTHH:mm:ss"
 """What `time: true` means."""
@@ -149,6 +149,8 @@ def _pieces(text: str, extended: bool) -> list[tuple[str, str]]:
 @lru_cache(maxsize=64)
 def zone(name: str) -> ZoneInfo:
     """The time zone of that name. Raises SpecError when there is none."""
+    from zoneinfo import ZoneInfo  # the daemon rotates by the machine's own time, if nothing else is said
+
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:  # KeyError: ZoneInfoNotFoundError

@@ -15,8 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rota.logs.dates import DateFormat
 from rota.logs.source import CHUNK, LOOK, open_source
@@ -39,8 +38,7 @@ _RESTS: Final = (0.0, 0.001, 0.002, 0.005, 0.01, REST_SECONDS)
 _WHEN: Final = DateFormat("YYYY-MM-DD HH:mm:ss Z")
 
 
-@dataclass(frozen=True, slots=True)
-class DrainResult:
+class DrainResult(NamedTuple):
     """What one call of `Drain.drain` came to.
 
     Attributes:

@@ -6,8 +6,6 @@ cores. `encode` is given whole lines, or one unfinished piece of a line; `fresh`
 
 from __future__ import annotations
 
-import json
-from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rota.logs.dates import TIME_FORMAT, DateFormat, iso_utc
@@ -67,12 +65,16 @@ class JsonLines:
     _RARE: Final = bytes(set(range(32)) - set(b"\t\n\r\x1b"))
 
     def __init__(self, kind: str, process_id: int, app_name: str, date: Callable[[float], str] = iso_utc) -> None:
+        from json.encoder import encode_basestring, encode_basestring_ascii
+
         self._kind = kind
         self._date = date
-        self._rest = f',"type":{json.dumps(kind)},"process_id":{process_id},"app_name":{json.dumps(app_name)}}}\n'
+        self._quote, self._quote_ascii = encode_basestring, encode_basestring_ascii
+        name = encode_basestring_ascii(app_name)
+        self._rest = f',"type":{encode_basestring_ascii(kind)},"process_id":{process_id},"app_name":{name}}}\n'
 
     def encode(self, data: bytes, wall: float, fresh: bool) -> bytes:
-        tail = f'","timestamp":{json.dumps(self._date(wall))}{self._rest}'.encode()
+        tail = f'","timestamp":{self._quote_ascii(self._date(wall))}{self._rest}'.encode()
         between = b'\\n%b{"message":"' % tail
         whole = data.endswith(b"\n")
         body = data[:-1] if whole else data
@@ -96,7 +98,7 @@ class JsonLines:
 
     def _escape_any(self, body: bytes, between: bytes) -> bytes:
         text = body.decode("utf-8", "replace").replace("\n", self._MARK)
-        return encode_basestring(text)[1:-1].replace(self._MARK, between.decode()).encode()
+        return self._quote(text)[1:-1].replace(self._MARK, between.decode()).encode()
 
 
 RAW: Final = Raw()

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rota.errors import SpecError
 from rota.logs.dates import DateFormat, zone
@@ -38,8 +37,10 @@ def daily(tz: tzinfo | None = None) -> NextInstant:
     return next_midnight
 
 
-@dataclass(frozen=True, slots=True)
-class RotationPolicy:
+_MIDNIGHT: Final = daily()
+
+
+class RotationPolicy(NamedTuple):
     """When and how a log file is rotated. The defaults are rota's own.
 
     Attributes:
@@ -58,7 +59,7 @@ class RotationPolicy:
     keep: int | None = 30
     compress: bool = True
     date_format: str = "YYYY-MM-DD_HH-mm-ss"
-    next_time: NextInstant | None = field(default_factory=daily)
+    next_time: NextInstant | None = _MIDNIGHT
     check_every: float = 0.0
     tz: str | None = None
     max_total: int = 1024 * MIB
@@ -92,8 +93,7 @@ def rotated_name(name: str, date: str, turn: int) -> str:
     return f"{live_base(name)}__{clean}{f'.{turn}' if turn else ''}.log"
 
 
-@dataclass(frozen=True, slots=True)
-class Rotated:
+class Rotated(NamedTuple):
     """One rotated file in a directory listing.
 
     Attributes:

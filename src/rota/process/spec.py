@@ -222,6 +222,11 @@ def is_service(spec: AppSpec) -> bool:
     return spec.job is None and spec.restart.autorestart
 
 
+def in_cluster(spec: AppSpec) -> bool:
+    """Whether rota owns the app's listening sockets."""
+    return spec.job is None and (spec.exec_mode == "cluster" or bool(spec.listen))
+
+
 def is_gated(spec: AppSpec) -> bool:
     """Whether something must say that the app is ready: a probe, the app itself, or its first listening socket."""
     return spec.wait_ready or spec.ready is not None or (spec.exec_mode == "cluster" and not spec.listen)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from rota.daemon.cluster.members import in_cluster
 from rota.daemon.having import Having
 from rota.daemon.lifecycle import start_in_order, wait_up
 from rota.daemon.supervisor import is_stuck
 from rota.process.autoscale import Course, Load, decide
+from rota.process.spec import in_cluster
 from rota.process.state import Ready
 
 if TYPE_CHECKING:

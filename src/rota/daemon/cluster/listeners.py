@@ -12,9 +12,10 @@ import logging
 import os
 import socket
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from rota.daemon.cluster import steering
 
@@ -33,8 +34,7 @@ TWIN = 1 << 15
 WILDCARDS = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not bound to
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """What an app wants to listen on."""
 
     family: int
@@ -51,16 +51,15 @@ class Address:
         return self.host if self.family == socket.AF_UNIX else (self.host, self.port)
 
 
-@dataclass(slots=True, eq=False)
-class Listener:
+class Listener(msgspec.Struct, eq=False):
     """One address of one app."""
 
     app: str
     name: str
     address: Address
-    sockets: list[socket.socket] = field(default_factory=list)
+    sockets: list[socket.socket] = msgspec.field(default_factory=list)
     """By index in the group."""
-    slots: list[int] = field(default_factory=list)
+    slots: list[int] = msgspec.field(default_factory=list)
     """Whose each one is; SHARED_SLOT when there is just one for all."""
     steered: tuple[object, ...] = ()
     handed: bool = False

@@ -7,8 +7,10 @@ import logging
 import os
 import socket
 import sys
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 import rota.inject
 from rota.daemon.cluster import steering
@@ -21,11 +23,10 @@ from rota.daemon.cluster.rescue import Rescue
 from rota.daemon.cluster.sockets import sockets_of
 from rota.errors import SpawnFailed
 from rota.process.events import BecameReady
+from rota.process.spec import in_cluster
 from rota.process.state import Down, Failed, Ready, mark_of, process_of
 
 if TYPE_CHECKING:
-    import msgspec
-
     from rota.daemon.entry import Entry
     from rota.daemon.procs.spawn import Child, Order
     from rota.daemon.world import World
@@ -43,12 +44,11 @@ TAIL = 4096
 """Bytes of a new copy's output that are shown when it does not become ready."""
 
 
-@dataclass(slots=True, eq=False)
-class Member:
+class Member(msgspec.Struct, eq=False):
     """One process of a cluster app."""
 
     kind: Kind
-    names: set[str] = field(default_factory=set)
+    names: set[str] = msgspec.field(default_factory=set)
     """Listeners on which it accepts."""
     python: PythonChild | None = None
     node: NodeWorker | None = None
@@ -349,11 +349,6 @@ class Cluster:
 def is_successor(entry: Entry) -> bool:
     """Whether it has not taken over yet."""
     return entry.instance.stands_for is not None and not entry.instance.leaving
-
-
-def in_cluster(spec: AppSpec) -> bool:
-    """Whether rota owns the app's listening sockets."""
-    return spec.job is None and (spec.exec_mode == "cluster" or bool(spec.listen))
 
 
 def control_key(entry: Entry) -> str:

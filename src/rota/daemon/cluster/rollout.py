@@ -16,12 +16,12 @@ import msgspec
 from msgspec.structs import replace
 
 from rota.daemon.cluster.drain import drained, emptied
-from rota.daemon.cluster.members import in_cluster
 from rota.daemon.cluster.programs import Kind
 from rota.daemon.cluster.sockets import catches
 from rota.daemon.supervisor import is_stuck
 from rota.errors import RotaError
 from rota.process.rollout import Plan, came_out, failure, leaver_spec, order, successor_spec
+from rota.process.spec import in_cluster
 from rota.process.state import Ready, Starting, Stopping, Up, process_of
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.process import environ
 
@@ -26,8 +27,7 @@ VERIFY_LIMIT = 300.0
 """A verify command that takes longer, seconds, has not verified anything."""
 
 
-@dataclass(slots=True, eq=False)
-class Active:
+class Active(msgspec.Struct, eq=False):
     """A claimed run that has not finished."""
 
     name: str
@@ -57,7 +57,7 @@ class Active:
     concluded: bool = False
     timer: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
-    listeners: list[Callable[[Outcome, Ending], None]] = field(default_factory=list)
+    listeners: list[Callable[[Outcome, Ending], None]] = msgspec.field(default_factory=list)
 
     @property
     def counts(self) -> bool:

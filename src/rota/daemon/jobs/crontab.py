@@ -10,8 +10,9 @@ import heapq
 import itertools
 import logging
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.clock import local_zone
 from rota.errors import RotaError, SpecError
@@ -38,8 +39,7 @@ REFUSED = 5.0
 """Seconds until a line whose due times could not be written down is looked at again."""
 
 
-@dataclass(slots=True, eq=False)
-class Line:
+class Line(msgspec.Struct, eq=False):
     """One app's schedule: of a job, or of a service's restarts (then `job` is None)."""
 
     name: str

@@ -8,9 +8,10 @@ root, and the reapers' children that can be recognised.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.daemon.procs.proc_stat import read_stat
 
@@ -23,8 +24,7 @@ INIT = 1
 _EXEC_TRIES = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A running process of a tree. `depth` counts from the root or from the orphan it descends from."""
 
     pid: int

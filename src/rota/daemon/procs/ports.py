@@ -10,8 +10,9 @@ import os
 import re
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from rota.daemon.procs.proc_stat import read_stat
 
@@ -27,8 +28,7 @@ _WAITING: dict[Protocol, bytes] = {"tcp": b"0A", "udp": b"07"}
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(msgspec.Struct, frozen=True):
     """A socket that accepts connections or datagrams."""
 
     protocol: Protocol
@@ -42,8 +42,7 @@ class Listener:
         return f"{host}:{self.port}" + ("/udp" if self.protocol == "udp" else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """The process that has a socket; of several that share it (workers), the one that started first.
 
     `pid` is None when it cannot be seen: another user's, or in a container of its own.

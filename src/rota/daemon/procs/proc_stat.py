@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 DEAD_STATES = (b"Z", b"X", b"x")
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(msgspec.Struct, frozen=True):
     """The fields rota uses. Times are clock ticks (`sysconf(SC_CLK_TCK)` per second), memory is pages."""
 
     pid: int

@@ -14,8 +14,9 @@ import signal as signals
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from rota.daemon.procs import identity
 from rota.daemon.procs.proc_stat import read_stat
@@ -42,8 +43,7 @@ KEPT_IPC = 2
 """Place of the IPC end among a process's kept descriptors, after its two FIFOs."""
 
 
-@dataclass(slots=True)
-class Child:
+class Child(msgspec.Struct):
     """What the daemon holds of one running process. Closed by its owner, the supervisor."""
 
     gen: int
@@ -53,15 +53,14 @@ class Child:
     """Whether we are its parent and may wait for it."""
     began: float
     """Monotonic seconds."""
-    fds: dict[str, int] = field(default_factory=dict)
+    fds: dict[str, int] = msgspec.field(default_factory=dict)
     """Read ends by stream: "out", "err"."""
     ipc: socket.socket | None = None
     key: int = -1
     """The id in its marker, and in the names of its FIFOs and kept descriptors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """All that a spawn needs, decided beforehand."""
 
     id: int

@@ -5,7 +5,6 @@ Decides nothing, touches nothing: bytes in, values out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import msgspec
@@ -17,71 +16,61 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _any = msgspec.json.Decoder()
 
 
-@dataclass(frozen=True, slots=True)
-class SaidReady:
+class SaidReady(msgspec.Struct, frozen=True):
     """`process.send("ready")`: satisfies wait_ready."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeVersion:
+class NodeVersion(msgspec.Struct, frozen=True):
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class ActionOffered:
+class ActionOffered(msgspec.Struct, frozen=True):
     """`axm:action`: `rota trigger` may call it. `action` is what is shown (`axm_actions`)."""
 
     name: str
     action: dict[str, msgspec.Raw]
 
 
-@dataclass(frozen=True, slots=True)
-class ActionReply:
+class ActionReply(msgspec.Struct, frozen=True):
     """`axm:reply`: the answer to a trigger."""
 
     name: str
     returned: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class MetricsReported:
+class MetricsReported(msgspec.Struct, frozen=True):
     """`axm:monitor`, to be merged into what is known."""
 
     metrics: dict[str, Metric]
 
 
-@dataclass(frozen=True, slots=True)
-class OptionsReported:
+class OptionsReported(msgspec.Struct, frozen=True):
     """`axm:option:configuration`, to be merged; `name` renames the record in displays."""
 
     options: dict[str, msgspec.Raw]
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExceptionReported:
+class ExceptionReported(msgspec.Struct, frozen=True):
     """`process:exception`: the app caught one of its own."""
 
     data: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class BusEvent:
+class BusEvent(msgspec.Struct, frozen=True):
     """Any other `{"type": T, "data": D}`."""
 
     type: str
-    data: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"null"))
+    data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """Any other value."""
 
     raw: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class NodeInternal:
+class NodeInternal(msgspec.Struct, frozen=True):
     """An object whose `cmd` begins with NODE_: Node's own business (cluster workers, handles). Fields undecoded."""
 
     cmd: str

@@ -11,8 +11,9 @@ import contextlib
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.errors import RotaError
 
@@ -29,8 +30,7 @@ _MAX_STATUS = 500
 _MAX_PATH = 107
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """What one datagram said. Fields that were absent or nonsense have their defaults."""
 
     ready: bool = False

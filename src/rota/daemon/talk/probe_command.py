@@ -7,8 +7,9 @@ import contextlib
 import itertools
 import os
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.daemon.procs.identity import boot_id, pidfd_inode, start_ticks
 from rota.daemon.procs.tree import Tree
@@ -28,8 +29,7 @@ _DEATH_LIMIT = 5.0
 _numbers = itertools.count()
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """Where and as whom the program runs: as the app does. No repr: environments hold secrets."""
 
     cwd: str

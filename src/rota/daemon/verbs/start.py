@@ -32,7 +32,8 @@ async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: 
     names = set(world.supervisor.by_name)
     request = replace(request, specs=tuple(world.settings.settled(claimed(spec)) for spec in request.specs))
     check_dependencies(request.specs, names)
-    world.budgets.define(request.budgets)
+    if request.budgets:
+        world.budgets.define(request.budgets)
     if request.from_file:
         touched = await _from_file(world, request, answer, names)
     else:

@@ -1,47 +1,58 @@
-"""Which verb is answered by whom."""
+"""Which verb is answered by whom. By name: a daemon that has just been started supervises before it can answer, and its verbs
+and their words are loaded when somebody asks."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from rota.daemon.verbs import act, control, dump, inspect, logs, runs, scale, show, signals, start
 from rota.wire import messages
 
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 
-HANDLERS: dict[type, Handler] = {
-    messages.Ping: control.ping,
-    messages.StartSpecs: start.start_specs,
-    messages.Act: act.act,
-    messages.Find: show.find,
-    messages.List: show.list_apps,
-    messages.Jlist: show.jlist,
-    messages.Ids: show.ids,
-    messages.Pids: show.pids,
-    messages.Kill: control.kill,
-    messages.Update: control.update,
-    messages.Describe: inspect.describe,
-    messages.Env: inspect.env,
-    messages.Why: inspect.why,
-    messages.Report: inspect.report,
-    messages.Runs: runs.runs,
-    messages.Budgets: runs.budgets,
-    messages.RunJob: runs.run_job,
-    messages.PauseJob: runs.pause_job,
-    messages.CancelRun: runs.cancel_run,
-    messages.Scale: scale.scale,
-    messages.Reset: scale.reset,
-    messages.Save: dump.save,
-    messages.ClearDump: dump.cleardump,
-    messages.Resurrect: dump.resurrect,
-    messages.LogSources: logs.log_sources,
-    messages.Flush: logs.flush,
-    messages.ReloadLogs: logs.reload_logs,
-    messages.Reconfigure: logs.reconfigure,
-    messages.Subscribe: logs.subscribe,
-    messages.SendSignal: signals.send_signal,
-    messages.SendLine: signals.send_line,
-    messages.Attach: signals.attach,
-    messages.Trigger: signals.trigger,
+HANDLERS: dict[type, str] = {
+    messages.Ping: "control.ping",
+    messages.StartSpecs: "start.start_specs",
+    messages.Act: "act.act",
+    messages.Find: "show.find",
+    messages.List: "show.list_apps",
+    messages.Jlist: "show.jlist",
+    messages.Ids: "show.ids",
+    messages.Pids: "show.pids",
+    messages.Kill: "control.kill",
+    messages.Update: "control.update",
+    messages.Describe: "inspect.describe",
+    messages.Env: "inspect.env",
+    messages.Why: "inspect.why",
+    messages.Report: "inspect.report",
+    messages.Runs: "runs.runs",
+    messages.Budgets: "runs.budgets",
+    messages.RunJob: "runs.run_job",
+    messages.PauseJob: "runs.pause_job",
+    messages.CancelRun: "runs.cancel_run",
+    messages.Scale: "scale.scale",
+    messages.Reset: "scale.reset",
+    messages.Save: "dump.save",
+    messages.ClearDump: "dump.cleardump",
+    messages.Resurrect: "dump.resurrect",
+    messages.LogSources: "logs.log_sources",
+    messages.Flush: "logs.flush",
+    messages.ReloadLogs: "logs.reload_logs",
+    messages.Reconfigure: "logs.reconfigure",
+    messages.Subscribe: "logs.subscribe",
+    messages.SendSignal: "signals.send_signal",
+    messages.SendLine: "signals.send_line",
+    messages.Attach: "signals.attach",
+    messages.Trigger: "signals.trigger",
 }
+
+
+def handler_of(kind: type) -> Handler | None:
+    """Who answers requests of this type; None when nobody does."""
+    name = HANDLERS.get(kind)
+    if name is None:
+        return None
+    module, _, function = name.partition(".")
+    handler: Handler = getattr(importlib.import_module(f"rota.daemon.verbs.{module}"), function)
+    return handler

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from rota.daemon.watch.ignore import Ignore
 from rota.daemon.watch.scope import Scope
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from rota.process.spec import WatchSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(msgspec.Struct, frozen=True):
     """Why a restart is due: a path, relative to the app's directory where it lies in it, and how many more changed."""
 
     path: str
@@ -31,15 +31,14 @@ class Trigger:
         return f"{self.path} {'deleted' if self.deleted else 'changed'}" + f" (and {self.more} more)" * bool(self.more)
 
 
-@dataclass(slots=True)
-class _Subscription:
+class _Subscription(msgspec.Struct):
     """One app's callbacks, and the changes that wait for its delay to pass."""
 
     scope: Scope
     delay: float
     on_change: Callable[[Trigger], None]
     on_trouble: Callable[[RotaError], None]
-    waiting: list[Change] = field(default_factory=list)
+    waiting: list[Change] = msgspec.field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
 
 

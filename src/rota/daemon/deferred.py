@@ -1,0 +1,58 @@
+"""Modules of the standard library that others import for their rare paths, loaded when such a path is taken.
+
+asyncio, logging and msgspec import inspect, traceback, subprocess and more for an error message or a call that the daemon
+never makes: some 40 ms and 5 MB at each start, and a start is what stands between a killed daemon and supervised apps. A
+stand-in takes the module's place in sys.modules; the first attribute that is asked of it loads the real one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+NOT_NEEDED = ("ssl", "typing_extensions")
+"""asyncio and msgspec do without when they cannot be imported; a unix socket needs no TLS, msgspec takes typing's own words."""
+DEFERRED: Mapping[str, Mapping[str, object]] = {
+    "inspect": {},
+    "platform": {"system": lambda: os.uname().sysname},
+    "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},
+    "textwrap": {},
+    "tokenize": {},
+    "traceback": {},
+}
+"""Stand-ins, with what their importers ask of them while being imported."""
+
+
+class Deferred(ModuleType):
+    """Stands in for a module until something is asked of it."""
+
+    def __getattr__(self, name: str) -> object:
+        if self.__spec__ is not None:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        real = __import__(self.__name__)
+        self.__dict__.update(real.__dict__)  # with its __spec__
+        return getattr(real, name)
+
+
+@contextmanager
+def deferring() -> Iterator[None]:
+    """Put the stand-ins up while asyncio, logging and msgspec are imported. They stay; what was not needed may be imported
+    afterwards by whoever does need it."""
+    for name in NOT_NEEDED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # the documented way to make an import fail
+    for name, known in DEFERRED.items():
+        if name not in sys.modules:
+            stand_in = sys.modules[name] = Deferred(name)
+            stand_in.__dict__.update(known)
+    yield
+    for name in NOT_NEEDED:
+        if sys.modules.get(name, ...) is None:
+            del sys.modules[name]
