@@ -163,15 +163,25 @@ def _runtime_root() -> str | None:
     uid = os.getuid()
     if uid and _goes_with_the_login(uid):
         return None
-    candidates = [os.environ.get("XDG_RUNTIME_DIR", ""), "/run" if uid == 0 else f"/run/user/{uid}"]
-    for candidate in candidates:
-        if candidate.startswith("/") and len(candidate) < 60 and os.access(candidate, os.W_OK | os.X_OK):
-            return candidate.rstrip("/") or "/"
-    return _shared_root()
+    given = os.environ.get("XDG_RUNTIME_DIR", "").rstrip("/")
+    if given.startswith("/") and len(given) < 60 and _is_writable(given):
+        return given
+    usual, shared = "/run" if uid == 0 else f"/run/user/{uid}", _shared_root()
+    # In a container /run often lies on the disk, where making a FIFO costs fifty times as much as in memory.
+    return usual if _is_writable(usual) and (_is_mounted(usual) or not _is_mounted(shared)) else shared
 
 
 def _shared_root() -> str:
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else "/tmp"  # noqa: S108 - owner and mode are checked
+    return "/dev/shm" if _is_writable("/dev/shm") else "/tmp"  # noqa: S108 - owner and mode are checked
+
+
+def _is_writable(directory: str) -> bool:
+    return os.access(directory, os.W_OK | os.X_OK)
+
+
+def _is_mounted(directory: str) -> bool:
+    """Whether it lies on another file system than the root, as one in memory does."""
+    return os.stat(directory).st_dev != os.stat("/").st_dev
 
 
 def _goes_with_the_login(uid: int) -> bool:

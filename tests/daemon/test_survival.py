@@ -164,6 +164,8 @@ def test_killed_while_it_stops(host: Host, after: float) -> None:
         host.logs(f"a{index}", "ignoring")
     former = host.daemon
     thread = in_background(lambda: host.call(Act(action="stop", targets=("all",))))
+    if after == 0.3:
+        eventually(lambda: host.records()[-1].instance.desired == "down")
     time.sleep(after)
     kill(former)
     thread.join()

@@ -56,7 +56,8 @@ class Clusters:
 
     def app_changed(self, name: str) -> None:
         """Whether the number of its instances follows the load is now as its specification says."""
-        if self.autoscaling is None and any(entry.spec.max_instances for entry in self._world.supervisor.named(name)):
+        spec = self._world.supervisor.spec_of(name)
+        if self.autoscaling is None and spec is not None and spec.max_instances:
             from rota.daemon.cluster.autoscale import autoscale
 
             self.autoscaling = self._world.loop.create_task(autoscale(self._world))

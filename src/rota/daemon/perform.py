@@ -292,15 +292,14 @@ class Effects:
     def _announce(self, entry: Entry, effect: Announce) -> None:
         world, effect = self._world, _named(entry, effect)
         world.clusters.announced(entry, effect)
-        level = logging.ERROR if effect.event in LOUD else logging.INFO
-        id, detail = public_id(entry.instance), f" ({effect.detail})" * bool(effect.detail)
-        log.log(level, "App [%s:%d] %s%s", entry.name, id, effect.event, detail)
+        id = public_id(entry.instance)
         world.bus.publish(ProcessEvent(world.clock.now(), effect.event, id, entry.name, effect.detail))
-        if effect.event in ("exit", "stop", "delete") and entry.instance.stands_for is None:
-            with contextlib.suppress(OSError):
-                os.unlink(pid_path(entry.spec, entry.id, world.home.pids))
         for listener in self.listeners:
             listener(entry, effect)
+        over = effect.event in ("exit", "stop", "delete") and entry.instance.stands_for is None
+        path = pid_path(entry.spec, entry.id, world.home.pids) if over else ""
+        # The story is in the ledger; what is for readers' eyes comes after what is to be done, in the same order.
+        world.loop.call_soon(_write_home, f"[{entry.name}:{id}]", effect, path)
 
     def _background(self, coroutine: object) -> None:
         assert asyncio.iscoroutine(coroutine)
@@ -313,6 +312,14 @@ class Effects:
         if not task.cancelled() and task.exception() is not None:
             # A broken invariant of ours: end loudly, the keeper starts us again and holds everything meanwhile.
             raise SystemExit(70) from task.exception()
+
+
+def _write_home(who: str, effect: Announce, pid_file: str) -> None:
+    level = logging.ERROR if effect.event in LOUD else logging.INFO
+    log.log(level, "App %s %s%s", who, effect.event, f" ({effect.detail})" * bool(effect.detail))
+    if pid_file:
+        with contextlib.suppress(OSError):
+            os.unlink(pid_file)
 
 
 def _named(entry: Entry, effect: Announce) -> Announce:

@@ -31,8 +31,8 @@ class Scheduling:
     def before_adoption(self) -> None:
         """What a former daemon left unfinished is tied to its instances, so that what adoption finds concludes it."""
         world = self._world
-        specs = (next(iter(entries.values())).spec for entries in world.supervisor.by_name.values())
-        if any(has_schedule(spec) for spec in specs) or world.ledger.has_unfinished_runs():
+        specs = map(world.supervisor.spec_of, world.supervisor.by_name)
+        if any(spec is not None and has_schedule(spec) for spec in specs) or world.ledger.has_unfinished_runs():
             self.runbook()
 
     def after_adoption(self) -> None:
@@ -86,7 +86,7 @@ class Scheduling:
         """Instances of an app appeared or went, or have another specification."""
         if self._runbook is not None:
             self._crontab.refresh(name)
-        elif any(has_schedule(entry.spec) for entry in self._world.supervisor.named(name)):
+        elif (spec := self._world.supervisor.spec_of(name)) is not None and has_schedule(spec):
             self._build()
 
     def next_due(self, name: str) -> float | None:

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import struct
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
 
     from rota.daemon.verbs.table import Handler
     from rota.daemon.world import World
+    from rota.wire.messages import Request
 
 log = logging.getLogger("rota.server")
 
-_decode = msgspec.json.Decoder(AnyRequest)
 _READ = 256 * 1024
 _CREDENTIALS = struct.Struct("3i")
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[Request]:
+    """Made with the first request: it takes as long as taking in ten processes."""
+    return msgspec.json.Decoder(AnyRequest)
 
 
 class Server:
@@ -112,7 +119,7 @@ class Server:
 
     async def _answer(self, payload: bytes, inbox: Inbox, writer: asyncio.StreamWriter) -> None:
         try:
-            request = _decode.decode(payload)
+            request = _decoder().decode(payload)
         except (ValueError, RecursionError) as error:  # also bytes that are no UTF-8, and brackets without end
             message = f"the daemon does not understand this request: {error}"
             reply = Done(1, "protocol", message, "run `rota update` so that daemon and command line are of one version")

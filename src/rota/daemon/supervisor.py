@@ -138,6 +138,10 @@ class Supervisor:
         """The instances of an app, by id."""
         return [entry for _, entry in sorted(self.by_name.get(name, {}).items())]
 
+    def spec_of(self, name: str) -> AppSpec | None:
+        """The specification of an app's first instance, for what holds of all of them."""
+        return next((entry.spec for entry in self.by_name.get(name, {}).values()), None)
+
     def create(self, specs: Iterable[AppSpec], up: Callable[[AppSpec], bool] = lambda spec: False) -> list[Entry]:
         """New instances in one write, stopped; `up` says which of them are to run. One spec object per copy wanted."""
         created: list[Entry] = []

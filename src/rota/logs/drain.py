@@ -18,7 +18,7 @@ import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rota.logs.dates import DateFormat
-from rota.logs.source import CHUNK, LOOK, open_source
+from rota.logs.source import FLOOD, LOOK, open_source
 from rota.logs.trouble import BUSY_SECONDS, RETRY_SECONDS, describe
 from rota.logs.writer import LineBusy
 
@@ -138,7 +138,7 @@ class Drain:
         self._held_until = 0.0
 
     def drain(self, *, final: bool = False) -> DrainResult:
-        """Move what is there, at most CHUNK bytes, LOOK where lines matter. Raises nothing of the files'.
+        """Move what is there, at most FLOOD bytes, LOOK where lines matter. Raises nothing of the files'.
 
         `final`: an unfinished line is not waited for.
         """
@@ -172,6 +172,7 @@ class Drain:
     def close(self) -> None:
         """Close the FIFO and release the files."""
         if self.fd >= 0:
+            self._source.leave()
             os.close(self.fd)
             self.fd = -1
             for sink in self._given:
@@ -220,7 +221,7 @@ class Drain:
             if file.cutting or not file.spliceable:
                 return None
             file.claim(self, now, wall, mine=self._owns_line(file))
-            moved = self._source.move(fd, CHUNK, file.size)
+            moved = self._source.move(fd, FLOOD, file.size)
         except LineBusy:
             return DrainResult(0, BUSY_SECONDS)
         except BlockingIOError:
@@ -316,7 +317,8 @@ class Drain:
         file, encoder = sink.file, sink.encoder
         file.ready(now, wall)
         # A dated chunk that a killed daemon wrote half is repeated in full: on a line of its own.
-        fresh = file.claim(self, now, wall, mine=self._owns_line(file) if encoder.raw else None)
+        file.claim(self, now, wall, mine=self._owns_line(file) if encoder.raw else None)
+        fresh = not file.line_open()
         marker = b""
         if sink.dropped:
             sink.dropped += skip

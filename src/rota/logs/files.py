@@ -75,7 +75,7 @@ class LogFiles:
         key = os.path.realpath(path)
         file = self._files.get(key)
         if file is None:
-            file = self._files[key] = LogFile(path, policy, group, self)
+            file = self._files[key] = LogFile(path, policy, group, self, key)
         file.policy = policy
         file.users += 1
         file.shared = file.shared or shared or file.users > 1
@@ -131,8 +131,10 @@ class LogFiles:
             self._known.add(path)
             self.housekeeper.mark(path, file.policy, file.group, soon=False)
         now = self.monotonic()
-        if now >= self._next_sweep and sum(each.is_open for each in self._files.values()) > self._max_open:
+        if now >= self._next_sweep and len(self._files) > self._max_open:
             self._next_sweep = now + 1.0
+            if sum(each.is_open for each in self._files.values()) <= self._max_open:
+                return
             for each in self._files.values():
                 if each is not file and now - each.used > IDLE_SECONDS:
                     each.close()
@@ -146,4 +148,5 @@ class LogFiles:
 
     def _forget(self, file: LogFile) -> None:
         file.close()
-        self._files = {key: each for key, each in self._files.items() if each is not file}
+        if self._files.get(file.key) is file:
+            del self._files[file.key]

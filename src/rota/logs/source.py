@@ -14,10 +14,21 @@ import os
 import struct
 import sys
 import termios
-from typing import Final, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHUNK: Final = 256 * 1024
-"""Bytes handled at once, and what a FIFO is raised to when found full: an unprivileged user has 64 MiB for all pipes."""
+"""What a FIFO is raised to when found full: an unprivileged user has 64 MiB for all pipes."""
+
+FLOOD: Final = 1024 * 1024
+"""What it is raised to when it has been full again and again."""
+PATIENCE: Final = 16
+"""How often that is."""
+FLOODS: Final = 8
+"""FIFOs that may be so large at the same time."""
 
 LOOK: Final = 64 * 1024
 """Bytes looked at at once: several transformed copies of that many stay in the cache, and are not given back by malloc."""
@@ -30,6 +41,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.buffer = bytearray(LOOK)
+        self.floods = 0
         self._side: tuple[int, int] | None = None
         self._null = -1
 
@@ -37,7 +49,7 @@ class Bench:
         """The side pipe for `tee`, (read end, write end)."""
         if self._side is None:
             self._side = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            _grow(self._side[1])
+            _grow(self._side[1], CHUNK)
         return self._side
 
     def null(self) -> int:
@@ -64,7 +76,7 @@ class Source(Protocol):
         ...
 
     def grow(self) -> None:
-        """Raise the pipe to CHUNK bytes, if the system allows it."""
+        """It was found full: raise it, if the system allows it."""
         ...
 
     def look(self) -> tuple[bytearray, int]:
@@ -85,11 +97,15 @@ class Source(Protocol):
         """Throw away the first `count` bytes."""
         ...
 
+    def leave(self) -> None:
+        """It is about to be closed."""
+        ...
 
-def _grow(fd: int) -> None:
+
+def _grow(fd: int, size: int) -> None:
     # Refused when the user's allowance for pipes is used up, missing on other systems: slower, not wrong.
     with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CHUNK)
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
 
 
 def _capacity(fd: int) -> int:
@@ -110,11 +126,12 @@ def _write(to: int, data: memoryview, at: int | None) -> int:
 class Fifo:
     """Linux: `tee` to look, `splice` to move."""
 
-    __slots__ = ("_bench", "capacity", "fd")
+    __slots__ = ("_bench", "_patience", "capacity", "fd")
 
     def __init__(self, fd: int, bench: Bench) -> None:
         self.fd = fd
         self._bench = bench
+        self._patience = PATIENCE
         self.capacity = _capacity(fd)
 
     def waiting(self) -> int:
@@ -122,8 +139,17 @@ class Fifo:
 
     def grow(self) -> None:
         if self.capacity < CHUNK:
-            _grow(self.fd)
+            _grow(self.fd, CHUNK)
             self.capacity = _capacity(self.fd)
+        elif self._patience:
+            self._patience -= 1
+            if not self._patience and self._bench.floods < FLOODS:
+                _grow(self.fd, FLOOD)
+                self.capacity = _capacity(self.fd)
+                self._bench.floods += self.capacity >= FLOOD
+
+    def leave(self) -> None:
+        self._bench.floods -= self.capacity >= FLOOD
 
     def look(self) -> tuple[bytearray, int]:
         read_end, write_end = self._bench.side()
@@ -170,8 +196,11 @@ class BufferedFifo:
 
     def grow(self) -> None:
         if self.capacity < CHUNK:
-            _grow(self.fd)
+            _grow(self.fd, CHUNK)
             self.capacity = _capacity(self.fd)
+
+    def leave(self) -> None:
+        pass
 
     def look(self) -> tuple[bytearray, int]:
         if self._count < LOOK:
@@ -200,21 +229,28 @@ def open_source(fd: int, bench: Bench) -> Source:
 
 
 if sys.platform == "linux":
-    import ctypes
-
-    _libc_tee = ctypes.CDLL(None, use_errno=True).tee
-    _libc_tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
-    _libc_tee.restype = ctypes.c_ssize_t
 
     def _tee(source: int, to: int, most: int) -> int:
         """tee(2): Python has no binding of its own."""
+        import ctypes
+
+        tee = _libc_tee()
         while True:
-            count: int = _libc_tee(source, to, most, _NONBLOCK)
+            count: int = tee(source, to, most, _NONBLOCK)
             if count >= 0:
                 return count
             code = ctypes.get_errno()
             if code != errno.EINTR:
                 raise OSError(code, os.strerror(code))
+
+    @cache
+    def _libc_tee() -> Callable[[int, int, int, int], int]:
+        import ctypes
+
+        function = ctypes.CDLL(None, use_errno=True).tee
+        function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
+        function.restype = ctypes.c_ssize_t
+        return function
 
 else:
 

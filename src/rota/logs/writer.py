@@ -58,6 +58,7 @@ class LogFile:
 
     Attributes:
         path: as given.
+        key: the same without links: what the registry knows it by.
         group: the app it belongs to, for the cap on the app's total.
         size: bytes in the file.
         cutting: rotation is due and waits for the end of the unfinished line.
@@ -66,8 +67,9 @@ class LogFile:
         shared: several streams write to it, or will.
     """
 
-    def __init__(self, path: str, policy: RotationPolicy | None, group: str, files: LogFiles) -> None:
+    def __init__(self, path: str, policy: RotationPolicy | None, group: str, files: LogFiles, key: str) -> None:
         self.path = path
+        self.key = key
         self._policy = policy
         self.group = group
         self.users = 0
@@ -138,8 +140,8 @@ class LogFile:
             self._write_notes(now, wall)
         return self._fd
 
-    def claim(self, stream: Claimant, now: float, wall: float, *, mine: bool | None) -> bool:
-        """`stream` writes next. Returns whether a new line starts here.
+    def claim(self, stream: Claimant, now: float, wall: float, *, mine: bool | None) -> None:
+        """`stream` writes next.
 
         Whoever shares a file waits for the other's line to be whole, but not for ever; then it is ended for it.
 
@@ -162,7 +164,6 @@ class LogFile:
             if self.shared:
                 stream.mark(True)
             self._writer = stream
-        return not self.line_open()
 
     def part(self, stream: Claimant) -> None:
         """`stream` writes no more: nobody needs to wait for the end of its line."""
