@@ -74,7 +74,9 @@ def test_one_is_run_now_and_its_end_is_the_commands(shop: Host) -> None:
     assert [run.app for run in runs(shop, "shop/tick")] == ["shop"]
 
 
-def test_pausing_reaches_the_app(shop: Host) -> None:
+def test_pausing_reaches_the_app_and_what_only_apps_can_is_refused(shop: Host) -> None:
+    for verb in ("describe", "why", "restart"):
+        assert "shop/poll is a job inside the app shop" in shop.cli(verb, "shop/poll").text
     shop.call(PauseJob(name="shop/poll", paused=True))
     assert table_row(shop.cli("list", COLUMNS="160"), "shop/poll")[8] == "paused"
     assert health(shop, "poll")[1]["status"] == "PAUSED"

@@ -55,6 +55,16 @@ def find(world: World, name: str) -> JobRecord | None:
     return jobs[0] if jobs else None
 
 
+def is_no_app(world: World, target: str) -> TargetNotFound | None:
+    """What to say to somebody who treats a job inside an app as an app of its own."""
+    job = find(world, target)
+    if job is None:
+        return None
+    name = f"{job.app}/{job.name}"
+    hint = f"`rota health {name}` describes it; rota runs, run, pause and resume know it, too"
+    return TargetNotFound(f"{name} is a job inside the app {job.app}", hint)
+
+
 def pause(world: World, job: JobRecord, paused: bool) -> None:
     """Tell the app's scheduler, which looks every second, that due times pass without a run, or no longer. Resuming also closes
     the job's circuit breaker."""

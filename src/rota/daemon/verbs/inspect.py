@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from rota.daemon.jobs.guests import is_no_app
 from rota.daemon.picture import record_of
 from rota.daemon.verbs.target import find, look_up
 from rota.errors import TargetNotFound
@@ -36,6 +37,9 @@ async def describe(world: World, request: Describe, answer: Answer, inbox: Inbox
 
     ids = look_up(world, request.target, request.cwd).ids
     if not ids:
+        inside = is_no_app(world, request.target)
+        if inside is not None:
+            raise inside
         near = suggestion(request.target, [entry.name for entry in world.supervisor.entries.values()])
         hint = near or "`rota list` shows what there is"
         raise TargetNotFound(f"{request.target} doesn't exist", hint)

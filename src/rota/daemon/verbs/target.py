@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota.daemon.jobs.guests import is_no_app
 from rota.process.selection import Known, Selection, not_found, select
 from rota.suggest import suggest
 
@@ -33,6 +34,9 @@ def find(world: World, target: str, cwd: str) -> tuple[Selection, list[Entry]]:
     """
     selection = look_up(world, target, cwd)
     if not selection.ids:
+        inside = is_no_app(world, target)
+        if inside is not None:
+            raise inside
         entries = world.supervisor.entries.values()
         names = [word for entry in entries for word in (entry.name, entry.spec.namespace)]
         raise not_found(selection, suggest(target, names) or "")
