@@ -28,9 +28,9 @@ def suggest(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """` — did you mean api?`, or nothing."""
-    meant = suggest(name, candidates)
-    return f" — did you mean {meant}?" if meant else ""
+    """` — did you mean "api"?`, or nothing: the end of a sentence."""
+    question = suggestion(name, candidates)
+    return f" — {question}" if question else ""
 
 
 def suggestion(name: str, candidates: Iterable[str]) -> str:

@@ -52,7 +52,7 @@ def test_lists_show_them_beside_the_daemons_own(shop: Host) -> None:
     assert (failed.app, failed.job, failed.error) == ("shop", "fails", "ValueError: not today")
     assert {run.job for run in runs(shop, "poll")} == {"poll"}
     assert "ValueError: not today" in shop.cli("runs", "shop/fails", COLUMNS="160").out
-    with pytest.raises(TargetNotFound, match="did you mean shop/poll"):
+    with pytest.raises(TargetNotFound, match='did you mean "shop/poll"'):
         shop.call(Runs(job="shop/pol"))
 
 

@@ -79,7 +79,7 @@ def test_describe_nobody(host: Host) -> None:
     host.start("api", SLEEP)
     with pytest.raises(TargetNotFound, match="apo doesn't exist") as refused:
         host.call(Describe(target="apo"))
-    assert refused.value.hint == "did you mean api?"
+    assert refused.value.hint == 'did you mean "api"?'
 
 
 def test_env_shows_what_the_process_got(host: Host) -> None:

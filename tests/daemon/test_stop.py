@@ -139,7 +139,7 @@ def test_the_first_unknown_target_ends_it(host: Host) -> None:
 
 
 WRONG = (
-    ("apii", "Process or Namespace apii not found", "did you mean api?"),
+    ("apii", "Process or Namespace apii not found", 'did you mean "api"?'),
     ("666", "666 : id unknown", "`rota list` shows the ids"),
     ("/zzz/", "No process found", ""),
     ("²", "Process or Namespace ² not found", ""),

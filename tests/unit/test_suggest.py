@@ -46,7 +46,7 @@ def test_nobody_to_suggest() -> None:
 
 
 def test_as_words() -> None:
-    assert did_you_mean("aip", KNOWN) == " — did you mean api?"
+    assert did_you_mean("aip", KNOWN) == ' — did you mean "api"?'
     assert did_you_mean("scraper", KNOWN) == ""
 
 

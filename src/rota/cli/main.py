@@ -6,6 +6,7 @@ Contents: `main` (arrange, run, explain errors) - `arranged` (PM2's freedoms of 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,8 +74,15 @@ def _as_ours(error: click.ClickException) -> UsageError:
         case click.MissingParameter(param=param, ctx=context) if param is not None:
             usage = f"rota {context.command.get_usage(context).removeprefix('Usage: rota ')}" if context else ""
             return UsageError(f"missing required argument `{(param.name or '').lower()}'", usage)
+        case click.BadParameter(param=param, message=message) if param is not None:
+            words = message.replace("valid integer range", "whole number").replace("valid integer", "whole number")
+            words = words.replace("is not in the range x>=", "is below ")
+            return UsageError(f"{(param.metavar or param.opts[-1])}: {words.rstrip('.')}")
         case _:
-            return UsageError(error.format_message().rstrip("."))
+            return UsageError(_PLAINER.sub(r"Unknown command argument: \1", error.format_message()).rstrip("."))
+
+
+_PLAINER = re.compile(r"Got unexpected extra arguments? \((.*)\)")
 
 
 class Line(NamedTuple):

@@ -70,7 +70,7 @@ def _by_regex(target: str, known: Sequence[Known]) -> Selection:
 
 def not_found(selection: Selection, suggestion: str = "") -> TargetNotFound:
     """PM2's sentence for a target that means nothing, with a hint where there is a close name."""
-    hint = f"did you mean {suggestion}?" if suggestion else "`rota list` shows what there is"
+    hint = f'did you mean "{suggestion}"?' if suggestion else "`rota list` shows what there is"
     match selection.how:
         case "all" | "regex":
             return TargetNotFound("No process found", "start something first" if selection.how == "all" else hint)

@@ -41,8 +41,7 @@ def reason(record: Record, now: float = 0.0, zone: tzinfo | None = None) -> str:
         case Ready():
             how = READY_BY.get(actual.how, actual.how)
             ready = f"; ready because {how}" if how else ""
-            because = f"; started because: {instance.restart_reason}" if instance.restart_reason else ""
-            return f"running for {uptime_word(now - instance.started)}{ready}{because}"
+            return f"running for {uptime_word(now - instance.started)}{ready}{_because(instance.restart_reason)}"
         case Up():
             return f"running for {uptime_word(now - instance.started)}, not ready yet{_awaited(record)}"
         case Starting():
@@ -59,6 +58,12 @@ def reason(record: Record, now: float = 0.0, zone: tzinfo | None = None) -> str:
             return _ended(record, actual.reason, now) or "not started"
         case _:
             assert_never(actual)
+
+
+def _because(why: str) -> str:
+    if not why or why.startswith(("started", "restarted", "scaled", "reloaded")):
+        return f"; {why}" if why else ""
+    return f"; started because: {why}"
 
 
 def _ended(record: Record, why: str, now: float) -> str:

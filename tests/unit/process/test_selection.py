@@ -89,7 +89,7 @@ def test_what_is_said_when_nothing_matches(target: str, message: str) -> None:
 
 
 def test_a_close_name_is_suggested() -> None:
-    assert not_found(select("apy", KNOWN, "/"), "api").hint == "did you mean api?"
+    assert not_found(select("apy", KNOWN, "/"), "api").hint == 'did you mean "api"?'
 
 
 def test_an_id_that_is_no_decimal_number_is_a_name() -> None:

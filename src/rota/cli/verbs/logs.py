@@ -13,8 +13,12 @@ from rota.cli.target_type import SELECTION
 from rota.errors import UsageError
 from rota.logs.frame import TIMESTAMP_FORMAT
 from rota.logs.tail import Query
+from rota.suggest import did_you_mean
+from rota.wire.messages import Find
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rota.cli.session import Session
 
 LINES = 15
@@ -82,7 +86,8 @@ def _show(session: Session, wanted: Wanted, *, past: bool, follows: bool, by_fil
             printer.fit(sources.refresh(connection))
         if not sources.readers:
             matched = "of what matches writes such a log" if sources.matched else "matches"
-            session.say(f"no app {matched}: {' '.join(wanted.targets)}", "warn")
+            near = "" if sources.matched else _meant(session, wanted.targets)
+            session.say(f"no app {matched}: {' '.join(wanted.targets)}{near}", "warn")
         if past:
             show_tail(session, wanted, sources, printer, by_file=by_file)
         else:
@@ -93,6 +98,11 @@ def _show(session: Session, wanted: Wanted, *, past: bool, follows: bool, by_fil
     finally:
         sources.close()
     return 0
+
+
+def _meant(session: Session, targets: Sequence[str]) -> str:
+    known = [name for _, name in session.call(Find(target="all"))]
+    return next((near for target in targets if (near := did_you_mean(target, known))), "")
 
 
 def _form(raw: bool, as_json: bool, as_format: bool) -> str:

@@ -162,7 +162,7 @@ _COMPLAINT = re.compile(
 _PORTS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"\('[^']*', ?(\d{1,5})(?:, ?\d+, ?\d+)?\)",  # Python: ('127.0.0.1', 8000)
+        r"\(['\"][^'\"]*['\"], ?(\d{1,5})(?:, ?\d+, ?\d+)?\)",  # Python: ('127.0.0.1', 8000)
         r"\bport['\"]?(?: number)?[ :=#]+(\d{1,5})\b",  # port 8000, port: 8000
         r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.%]*\]|\*|::|\blocalhost|\bany|<null>):(\d{1,5})\b",  # 0.0.0.0:80, :::3000
         r"//[^/\s:@]+:(\d{1,5})\b",  # http://name:8000

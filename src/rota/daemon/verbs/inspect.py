@@ -60,7 +60,7 @@ def _findings(world: World, entry: Entry, record: Record, local_env: dict[str, s
     out_lines = last_lines(record.out_path) if troubled and not error_lines else ()
     return Findings(
         tree=tuple(_tree(entry)),
-        port=_port(record, troubled),
+        port=_port(record, troubled=troubled),
         out_lines=tuple(line.decode("utf-8", "replace") for line in out_lines),
         error_lines=tuple(line.decode("utf-8", "replace") for line in error_lines) if troubled else (),
         divergent=_divergent(entry, local_env),
@@ -94,20 +94,25 @@ def _tree(entry: Entry) -> list[TreeProcess]:
     return found
 
 
-def _port(record: Record, troubled: bool) -> str:
+def _port(record: Record, *, troubled: bool) -> str:
     """Who holds the port that the app could not have, where its last words tell of one."""
     if not troubled:
         return ""
     from rota.daemon.procs.ports import diagnose, holder_of
 
     for path in (record.error_path, record.out_path):
-        port = diagnose(b"\n".join(last_lines(path, 60)), fallback=record.spec.port)
+        port = diagnose(b"\n".join(last_lines(path, 60)), fallback=_declared_port(record))
         if port is not None:
             holder = holder_of(port)
             return (
                 f"port {port} is held by {holder.describe()}" if holder else f"port {port} was in use; it is free now"
             )
     return ""
+
+
+def _declared_port(record: Record) -> int | None:
+    told = record.spec.env.get("PORT", "")
+    return int(told) if told.isascii() and told.isdigit() else record.spec.port
 
 
 def _divergent(entry: Entry, local_env: dict[str, str] | None) -> dict[str, str] | None:
@@ -153,13 +158,14 @@ async def why(world: World, request: Why, answer: Answer, inbox: Inbox) -> None:
                 answer.text(f"{name} ({entry.id}): {reason(record_of(world, entry))}\n")
         for line in story(events, world.clock.now(), limit=request.limit):
             answer.text(f"  {line}\n")
-        _last_words(world, answer, [entry for entry in entries if entry.name == name])
+        _last_words(world, answer, [e for e in entries if e.name == name and isinstance(e.instance.actual, Failed)])
 
 
 def _last_words(world: World, answer: Answer, entries: list[Entry]) -> None:
     """Of those that were given up: what they said at last is mostly the reason."""
-    paths = {record_of(world, e).error_path for e in entries if isinstance(e.instance.actual, Failed)}
-    for path in sorted(paths):
+    for port in sorted({_port(record_of(world, entry), troubled=True) for entry in entries} - {""}):
+        answer.text(f"  {port}\n")
+    for path in sorted({record_of(world, entry).error_path for entry in entries}):
         if lines := last_lines(path):
             answer.text(f"  its last words, in {path}:\n")
             answer.text("".join(f"    {printable(line.decode('utf-8', 'replace'))}\n" for line in lines))

@@ -65,7 +65,9 @@ def _by_node(path: str, cwd: str, environ: Mapping[str, str], shown: str, reason
     try:
         return node.evaluate(program, path, cwd=cwd, environ=environ)
     except Failed as failure:
-        raise SpecError(f"cannot be evaluated: {failure.message}", file=shown) from None
+        # An error of the file's own is the same in both, and the engine tells its line.
+        said = reason if "(line " in reason else failure.message
+        raise SpecError(f"cannot be evaluated: {said}", file=shown) from None
 
 
 def _print(result: Evaluated) -> None:
