@@ -246,6 +246,9 @@ def test_a_year_is_simulated_from_the_command_line(rota: Rota) -> None:
 def test_cron_previews_mark_the_change_of_clocks(rota: Rota) -> None:
     text = rota.ok("cron", "next", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28T12:00", "-n", "2")
     assert "Sun 2026-03-29 03:00:00 +0200   2026-03-29T01:00:00Z   <- clocks forward 1:00" in text
+    autumn = ("--tz", "Europe/Berlin", "--from", "2026-10-25T03:10+01:00", "-n", "4")
+    marked = [line[15:26] for line in rota.ok("cron", "prev", "*/30 * * * *", *autumn).splitlines() if "<-" in line]
+    assert marked == ["02:00:00 +0"]
     first = json.loads(
         rota.ok("cron", "prev", "30 2 * * *", "--tz", "UTC", "--from", "2026-03-28", "-n", "1", "--json")
     )

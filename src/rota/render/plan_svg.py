@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rota.jobs.timeline import Row, Timeline
 
 WIDTH = 1200
-_LEFT, _RIGHT, _TOP, _ROW = 270, 110, 96, 34
+_LEFT, _RIGHT, _TOP, _ROW = 270, 124, 100, 34
 _BAR = 16
 _LEAST = 3.0
 """Pixels of the shortest run that can be seen."""
@@ -93,8 +93,9 @@ def _grid(plan: Timeline, bottom: float, zone: tzinfo | None) -> list[str]:
         found.append(
             f'<line class="{"midnight" if midnight else "grid"}" x1="{x}" x2="{x}" y1="{_TOP - 6}" y2="{bottom}"/>'
         )
-        label = f"{there:%a} {there.day}" if midnight else f"{there:%H}" if there.minute == 0 else f"{there:%H:%M}"
-        found.append(_text(x, _TOP - 12, label, "day" if midnight else "dim", "middle"))
+        found.append(_text(x, _TOP - 12, f"{there:%H}" if there.minute == 0 else f"{there:%H:%M}", "dim", "middle"))
+        if midnight:
+            found.append(_text(x, _TOP - 28, f"{there:%a} {there.day}", "day", "middle"))
     return found
 
 

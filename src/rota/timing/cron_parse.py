@@ -190,8 +190,9 @@ class _Reader:
             return range(first, self.domain.high + 1, step) if slash else range(first, first + 1)
         last = self.value(last_text, offset + len(first_text) + 1)
         if last < first:
-            hint = f"write {first_text}-{self.domain.high},{self.domain.low}-{last_text}"
-            raise self.error(f"the range {base} runs backwards", offset, hint)
+            low, high = self.domain.low, self.domain.high
+            rest = "" if self.domain is WEEKDAY and last == 0 else f",{low}" if last == low else f",{low}-{last_text}"
+            raise self.error(f"the range {base} runs backwards", offset, f"write {first_text}-{high}{rest}")
         return range(first, last + 1, step)
 
 

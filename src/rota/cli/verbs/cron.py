@@ -48,7 +48,8 @@ def _next(session: Session, expression: str, tz: str, start: str, count: int, as
     """The next due times, with local time, offset and UTC; clock changes on the way are marked."""
     cron = _cron(expression, tz)
     after = _instant(start, cron)
-    return _show(session, cron, after, cron.upcoming(after, count), as_json)
+    moments = cron.upcoming(after, count)
+    return _show(session, cron, moments, [after, *moments], as_json)
 
 
 @cron_command.command("prev")
@@ -64,7 +65,7 @@ def _prev(session: Session, expression: str, tz: str, start: str, count: int, as
     while moment is not None and len(moments) < count:
         moments.append(moment)
         moment = cron.prev(moment)
-    return _show(session, cron, before, moments, as_json)
+    return _show(session, cron, moments, [*moments[1:], moment or moments[-1]] if moments else [], as_json)
 
 
 @cron_command.command("explain")
@@ -87,25 +88,24 @@ def _instant(text: str, cron: Cron) -> datetime:
     return datetime.fromtimestamp(seconds_since_epoch(text, zone=ZoneInfo(cron.tz)), UTC)
 
 
-def _show(session: Session, cron: Cron, start: datetime, moments: list[datetime], as_json: bool) -> int:
+def _show(session: Session, cron: Cron, moments: list[datetime], earlier: list[datetime], as_json: bool) -> int:
+    """`earlier`: for each moment one before it; what the clocks did from there to it is shown beside it."""
     if not moments:
         raise UsageError(f"{cron.expression} is never due in that direction")
     zone = ZoneInfo(cron.tz)
-    before = start.astimezone(zone)
-    for moment in moments:
+    for moment, before in zip(moments, earlier, strict=False):
         local = moment.astimezone(zone)
-        shift = _change(before, local)
+        shift = _change(before.astimezone(zone), local)
         session.out(_json(local, moment, shift) if as_json else _text(local, moment, shift))
-        before = local
     return 0
 
 
 def _change(before: datetime, local: datetime) -> str:
-    """What the clocks did between two due times, if their offsets differ."""
+    """What the clocks did from an instant to a later one, if their offsets differ."""
     old, new = before.utcoffset(), local.utcoffset()
     if old is None or new is None or old == new:
         return ""
-    seconds = int((new - old).total_seconds()) * (1 if local > before else -1)
+    seconds = int((new - old).total_seconds())
     hours, rest = divmod(abs(seconds) // 60, 60)
     return f"clocks {'forward' if seconds > 0 else 'back'} {hours}:{rest:02}"
 
