@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from rota.timing.backoff import pm2_next
+from rota.process.spec import PM2_MAX_RESTARTS
+from rota.timing.backoff import PM2_CAP_MS, pm2_next
 
 if TYPE_CHECKING:
     from rota.process.spec import AppSpec, RestartSpec
@@ -64,6 +65,21 @@ def next_delay(policy: RestartSpec, previous: float, lasted: float) -> float:
     return pm2_next(round(previous * 1000)) / 1000
 
 
+def limit(policy: RestartSpec) -> int | None:
+    """After how many unstable runs in a row the app is given up; None: never."""
+    longest = PM2_CAP_MS / 1000 if policy.exp_backoff > 0 else policy.restart_delay
+    if policy.max_restarts is None and max(longest, policy.exp_backoff) >= policy.min_uptime > 0:
+        return None
+    return PM2_MAX_RESTARTS if policy.max_restarts is None else policy.max_restarts
+
+
+def is_hopeless(policy: RestartSpec, unstable: int, delay: float) -> bool:
+    """Whether so many unstable runs in a row are enough, when the next one would come after `delay`."""
+    if policy.max_restarts is not None:
+        return unstable >= policy.max_restarts
+    return unstable >= PM2_MAX_RESTARTS and delay < policy.min_uptime
+
+
 def decide(spec: AppSpec, exit: Exit | None, unstable: int, previous_delay: float, lasted: float) -> Verdict:
     """What to do after `exit`, when this is the `unstable`-th consecutive run shorter than min_uptime."""
     policy = spec.restart
@@ -71,9 +87,10 @@ def decide(spec: AppSpec, exit: Exit | None, unstable: int, previous_delay: floa
         return Stay(exit_text(exit))
     if exit is not None and exit.code is not None and exit.code in policy.stop_exit_codes:
         return Stay(f"{exit_text(exit)} is one of stop_exit_codes")
-    if unstable >= policy.max_restarts:
+    delay = next_delay(policy, previous_delay, lasted)
+    if is_hopeless(policy, unstable, delay):
         runs = "run" if unstable == 1 else "runs"
         return GiveUp(
             f"{unstable} {runs} in a row ended within {policy.min_uptime:g} s; the last one with {exit_text(exit)}"
         )
-    return Again(next_delay(policy, previous_delay, lasted))
+    return Again(delay)

@@ -62,8 +62,10 @@ class RestartSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     autorestart: bool = True
     stop_exit_codes: tuple[int, ...] = ()
     min_uptime: float = PM2_MIN_UPTIME
-    max_restarts: int = PM2_MAX_RESTARTS
-    """Consecutive unstable runs (shorter than min_uptime) after which the app is errored."""
+    max_restarts: int | None = None
+    """Consecutive unstable runs (shorter than min_uptime) after which the app is errored. None: PM2_MAX_RESTARTS, but as long
+    as the pause before the next one is min_uptime or more, none at all: who waits between tries waits for something to come
+    back. PM2's own count, within `min_uptime * max_restarts` of the start, has that effect."""
     restart_delay: float = 0.0
     exp_backoff: float = 0.0
     """First delay of an exponential backoff (x 1.5 up to 15 s), seconds; 0 = off. Overrides restart_delay."""

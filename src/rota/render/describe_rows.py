@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota.process.environ import declared
+from rota.process.restart import limit
 from rota.process.state import process_of, status_word
 from rota.render.human import bytes_word, clock_time, duration, iso_ms, plural
 from rota.render.job_list import next_due, outcome, schedule, took
@@ -123,8 +124,11 @@ def restart_text(spec: AppSpec) -> str:
         delay = f"{duration(policy.exp_backoff)} later at first, then longer"
     else:
         delay = f"{duration(policy.restart_delay)} later" if policy.restart_delay else "at once"
+    most = limit(policy)
+    if most is None:
+        return f"after every exit{codes}, {delay}; never given up (max_restarts sets a limit)"
     return (
-        f"after every exit{codes}, {delay}; given up after {plural(policy.max_restarts, 'exit')} in a row "
+        f"after every exit{codes}, {delay}; given up after {plural(most, 'exit')} in a row "
         f"within {duration(policy.min_uptime)} of the start"
     )
 

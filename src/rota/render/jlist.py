@@ -13,6 +13,7 @@ import msgspec
 
 from rota.process.environ import declared
 from rota.process.restart import signal_name
+from rota.process.spec import PM2_MAX_RESTARTS
 from rota.process.state import Backoff, Down, Failed, Ready, Stopping, process_of, status_word
 from rota.render.human import millis
 
@@ -117,7 +118,7 @@ def _settings(spec: AppSpec) -> dict[str, Any]:
     restart, stop, logs, watch = spec.restart, spec.stop, spec.logs, spec.watch
     fields: dict[str, Any] = {
         "min_uptime": millis(restart.min_uptime),
-        "max_restarts": restart.max_restarts,
+        "max_restarts": PM2_MAX_RESTARTS if restart.max_restarts is None else restart.max_restarts,
         "kill_timeout": millis(stop.kill_timeout),
     }
     optional: dict[str, Any] = {

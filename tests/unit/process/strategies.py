@@ -67,7 +67,7 @@ restarts = st.builds(
     autorestart=st.booleans(),
     stop_exit_codes=st.sampled_from([(), (0,), (3, 4)]),
     min_uptime=st.sampled_from([0.0, 1.0, 5.0]),
-    max_restarts=st.sampled_from([0, 1, 3, 16]),
+    max_restarts=st.sampled_from([None, 0, 1, 3, 16]),
     restart_delay=st.sampled_from([0.0, 0.5]),
     exp_backoff=st.sampled_from([0.0, 0.1]),
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rota.jobs.spec import JobSpec
-from rota.process.restart import Again, GiveUp, Stay, decide, exit_text, next_delay, signal_name
+from rota.process.restart import Again, GiveUp, Stay, decide, exit_text, limit, next_delay, signal_name
 from rota.process.spec import AppSpec, RestartSpec
 from rota.process.state import Exit
 
@@ -41,6 +41,38 @@ def test_it_gives_up_exactly_at_the_limit(unstable: int, limit: int, code: int) 
     spec = AppSpec(name="a", restart=RestartSpec(max_restarts=limit))
     verdict = decide(spec, Exit(0.0, code=code), unstable, 0.0, 0.1)
     assert isinstance(verdict, GiveUp if unstable >= limit else Again)
+
+
+def loop(policy: RestartSpec, runs: int = 400) -> int | None:
+    """After how many runs that crash at once it is given up; None: not within `runs`."""
+    spec, delay = AppSpec(name="a", restart=policy), 0.0
+    for unstable in range(1, runs + 1):
+        verdict = decide(spec, Exit(0.0, code=1), unstable, delay, 0.1)
+        if isinstance(verdict, GiveUp):
+            return unstable
+        assert isinstance(verdict, Again)
+        delay = verdict.delay
+    return None
+
+
+@pytest.mark.parametrize(
+    ("policy", "runs"),
+    [
+        (RestartSpec(), 16),
+        (RestartSpec(restart_delay=0.3), 16),
+        # Whoever asked for a pause waits for a database to come back: as in PM2, for as long as it takes.
+        (RestartSpec(restart_delay=5.0), None),
+        (RestartSpec(exp_backoff=0.1), None),
+        (RestartSpec(exp_backoff=0.001), 16),
+        (RestartSpec(exp_backoff=0.1, max_restarts=16), 16),
+        (RestartSpec(restart_delay=5.0, max_restarts=3), 3),
+        (RestartSpec(max_restarts=0), 1),
+    ],
+)
+def test_a_crash_loop_is_given_up_unless_it_pauses(policy: RestartSpec, runs: int | None) -> None:
+    assert loop(policy) == runs
+    if policy.exp_backoff != 0.001:  # a backoff that never grows: floor(1 ms * 1.5) is 1 ms, in PM2 too
+        assert limit(policy) == (0 if policy.max_restarts == 0 else runs)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,12 @@ def test_policies_in_words() -> None:
     assert restart_text(app(spec={"restart": policy}).spec) == (
         "after every exit but 0, 3, 100ms later at first, then longer; given up after 1 exit in a row within 1s of the start"
     )
+    assert restart_text(app(spec={"restart": RestartSpec(exp_backoff=0.1)}).spec) == (
+        "after every exit, 100ms later at first, then longer; never given up (max_restarts sets a limit)"
+    )
+    assert (
+        restart_text(app().spec) == "after every exit, at once; given up after 16 exits in a row within 1s of the start"
+    )
     assert restart_text(app(spec={"restart": RestartSpec(autorestart=False)}).spec) == "never"
     assert restart_text(job().spec) == "never: it is a job"
     assert rotation_text(LogSpec()) == "over 10.0mb, keeps 30, gzip"
