@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rota.daemon.having import Having
+from rota.daemon.procs.footprint import Footprints
 from rota.process.events import Unhealthy
 from rota.process.record import Usage
 
@@ -24,6 +25,7 @@ class Meters:
     def __init__(self, world: World, sampler: Sampler) -> None:
         self._world, self._sampler = world, sampler
         self._usage: dict[int, Usage] = {}
+        self._footprints = Footprints(world.clock.monotonic)
 
     def sample(self) -> None:
         """Take a sample, unless there is one of the last second."""
@@ -36,6 +38,14 @@ class Meters:
         """Figures of the last sample."""
         return self._usage.get(entry.id, NOTHING)
 
+    def _held(self, entry: Entry, gen: int) -> int:
+        """Bytes. What looks too much is read again with what processes share counted once."""
+        used, seen = self.usage(entry).memory, self._sampler.seen(entry.id)
+        if used <= entry.spec.max_memory or len(seen) < 2:
+            return used
+        shared_once = self._footprints.of(entry.id, gen, (pid for pid, _ in seen))
+        return used if shared_once is None else shared_once
+
     async def watch(self) -> None:
         """Restart what exceeds its memory limit."""
         having = Having(self._world.supervisor, lambda spec: spec.max_memory > 0)
@@ -44,8 +54,11 @@ class Meters:
             limited = [entry for entry in having() if entry.child is not None]
             if limited:
                 self.sample()
+            self._footprints.keep(entry.id for entry in limited)
             for entry in limited:
-                used, limit = self.usage(entry).memory, entry.spec.max_memory
-                if used > limit and entry.child is not None:
+                if entry.child is None:
+                    continue
+                used, limit = self._held(entry, entry.child.gen), entry.spec.max_memory
+                if used > limit:
                     reason = f"its memory of {used / MIB:.1f} MiB exceeds the limit of {limit / MIB:.1f} MiB"
                     self._world.supervisor.handle(entry.id, Unhealthy(entry.child.gen, reason))
