@@ -88,6 +88,12 @@ class Registry:
         """
         return self._register(func, options, cron=expression, tz=tz, dst=dst)
 
+    @overload
+    def job(self, /, **options: Unpack[JobOptions]) -> Callable[[Function], Function]: ...
+
+    @overload
+    def job(self, func: Function, /, **options: Unpack[JobOptions]) -> Function: ...
+
     def job(self, func: Any = None, /, **options: Unpack[JobOptions]) -> Any:
         """A job without a schedule: run by `trigger`, by `rota run`, or `after=` others."""
         return self._register(func, options)
