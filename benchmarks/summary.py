@@ -79,6 +79,11 @@ def _times_raw(factor: float) -> Callable[[Row], bool | None]:
     return meets
 
 
+def _twice_pm2(row: Row) -> bool | None:
+    ours, theirs = row.median("rota"), row.median("PM2")
+    return None if ours is None or theirs is None else ours >= 2 * theirs
+
+
 def _untold(row: Row) -> bool | None:
     return None
 
@@ -193,9 +198,12 @@ def _cluster(found: list[dict[str, Any]]) -> Iterable[Row]:
     }
     ours = lambda row: row.median("rota") == 0  # noqa: E731
     yield _row("Node cluster: requests failed in reloads", failed, "0", ours, reasons)
+    fresh = {names[tool]: one["close"] for tool, one in node.items()}
+    missing = reasons | {"raw": "wrk is not installed", "rota": "wrk is not installed", "PM2": "wrk is not installed"}
+    name = "Node cluster: new connections/s (raw: alone)"
+    yield _row(name, fresh, "2 x PM2", _twice_pm2, missing, less_is_better=False)
     speed = {names[tool]: one["keep"] for tool, one in node.items()}
     name = "Node cluster: requests/s (raw: alone)"
-    missing = reasons | {"raw": "wrk is not installed", "rota": "wrk is not installed", "PM2": "wrk is not installed"}
     yield _row(name, speed, "", _untold, missing, less_is_better=False)
 
 
