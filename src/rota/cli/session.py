@@ -46,6 +46,10 @@ class Session:
         """Whether to colour what goes to this descriptor."""
         return terminal.wants_colour(os.environ, terminal.is_terminal(fd), self.colourless)
 
+    def warn(self, text: str) -> None:
+        """Something the user should know."""
+        self.say(text, "warn")
+
     def say(self, text: str, level: Level = "say") -> None:
         """A line for people: information to stdout, warnings and errors to stderr."""
         if self.silent:

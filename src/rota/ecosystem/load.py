@@ -14,7 +14,7 @@ from rota.process.spec import AppSpec  # noqa: TC001 - msgspec resolves annotati
 from rota.suggest import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rota.ecosystem.javascript.evaluation import Engine
     from rota.ecosystem.options import CliOptions
@@ -144,8 +144,12 @@ def _names(document: Any, kind: FileKind, absolute: str, env_name: str) -> tuple
     return tuple(dict.fromkeys(_named(entry, env_name) for entry in entries))
 
 
-def spec_from_script(target: str, options: CliOptions, *, cwd: str, environ: Mapping[str, str]) -> AppSpec:
+def spec_from_script(
+    target: str, options: CliOptions, *, cwd: str, environ: Mapping[str, str], warn: Callable[[str], None] | None = None
+) -> AppSpec:
     """What `rota start TARGET` asks for: a script, a program, a command line, `module:function`, `-m module`.
+
+    `warn` is told what the user should know of it.
 
     Raises:
         SpecError: an option is wrong, or there is nothing to run.
@@ -160,6 +164,9 @@ def spec_from_script(target: str, options: CliOptions, *, cwd: str, environ: Map
     spec = resolve_app(settings, "", Place(cwd, environ), findings)
     findings.check()
     assert spec is not None
+    if warn is not None:
+        for warning in findings.warnings:
+            warn(warning)
     return spec
 
 

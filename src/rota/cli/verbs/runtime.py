@@ -99,7 +99,9 @@ def _request(session: Session, target: str, options: CliOptions) -> StartSpecs:
     if is_file(target):
         request, keep_files = start_file(session, target, options), True
     else:
-        spec = spec_from_script(target, options, cwd=session.cwd(), environ=session.shell_environment())
+        spec = spec_from_script(
+            target, options, cwd=session.cwd(), environ=session.shell_environment(), warn=session.warn
+        )
         request = StartSpecs(specs=(spec,), force=True, parallel=parallel(options))
         keep_files = bool(options.output or options.error)
     specs = tuple(streamed(spec, keep_files) for spec in request.specs)

@@ -120,7 +120,9 @@ def is_known(session: Session, target: str) -> bool:
 
 def _spec(session: Session, target: str, options: CliOptions) -> AppSpec:
     try:
-        spec = spec_from_script(target, options, cwd=session.cwd(), environ=session.shell_environment())
+        spec = spec_from_script(
+            target, options, cwd=session.cwd(), environ=session.shell_environment(), warn=session.warn
+        )
     except SpecError as error:
         near = suggestion(target, {name for _, name in session.call(Find(target="all"))})
         if error.hint or not near:

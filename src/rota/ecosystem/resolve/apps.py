@@ -74,6 +74,8 @@ def _resolved(settings: Settings, key: str, place: Place, findings: Findings) ->
     base = place.base if place.native else cwd
     from_files, paths = _env_files(settings, base, environ)
     env = _environment(settings, from_files, place.env_name, environ)
+    if settings.get("instances", 1) not in (None, 1) or settings.get("max_instances"):
+        settings = _direct(settings, cwd, key, findings)
     command = find_command(settings, cwd, {**environ, **env})
     spec = AppSpec(
         name=_name(settings, command, place.env_name),
@@ -96,6 +98,16 @@ def _resolved(settings: Settings, key: str, place: Place, findings: Findings) ->
     rest = {name: value for name, value in settings.items() if name not in _CONSUMED and value is not None}
     rest |= _checks(settings, cwd, {**environ, **env})
     return apply_patch(spec, _with_paths(rest, settings, spec, base, python=command.python))
+
+
+def _direct(settings: Settings, cwd: str, key: str, findings: Findings) -> Settings:
+    """For several copies: the Node program behind `npm start` and its like."""
+    from rota.ecosystem.resolve.launchers import without_launcher
+
+    settings, told = without_launcher(settings, cwd)
+    if told:
+        findings.warn(f"{key}: {told}" if key else told)
+    return settings
 
 
 def _checks(settings: Settings, cwd: str, environ: dict[str, str]) -> Settings:
@@ -237,9 +249,10 @@ def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str, *,
 
 def _shares_sockets(settings: Settings, spec: AppSpec, *, python: bool) -> bool:
     """Node as in PM2; several copies of a Python program: servers among them can only have one port together."""
-    if _is_node(spec.interpreter) and settings.get("instances", -2) >= -1:
+    scaled = bool(settings.get("max_instances"))
+    if _is_node(spec.interpreter) and (scaled or settings.get("instances", -2) >= -1):
         return True
-    several = settings.get("instances", 1) not in (None, 1)
+    several = scaled or settings.get("instances", 1) not in (None, 1)
     return several and python and not _is_job(settings)
 
 
