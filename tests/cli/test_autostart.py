@@ -7,6 +7,8 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cli.conftest import SLEEPER, alive
 from tests.eventually import eventually
 
@@ -116,3 +118,17 @@ def test_the_environment_that_starts_the_daemon_holds_the_defaults(rota: Rota) -
 
 def timeouts(rota: Rota) -> dict[str, int]:
     return {record["name"]: record["pm2_env"]["kill_timeout"] for record in rota.records()}
+
+
+@pytest.mark.parametrize("verb", ["kill", "shutdown"])
+@pytest.mark.parametrize("victims", ["daemon", "both"])
+def test_what_a_killed_daemon_leaves_running_is_ended_too(rota: Rota, verb: str, victims: str) -> None:
+    rota.write("app.py", SLEEPER)
+    rota.ok("start", "app.py")
+    app, (keeper, daemon) = rota.records()[0]["pid"], rota.pids()
+    for pid in (keeper, daemon) if victims == "both" else (daemon,):
+        os.kill(pid, signal.SIGKILL)
+    assert "nothing to stop" not in rota.ok(verb)
+    assert not alive(app)
+    assert rota.pids() == []
+    assert "nothing to stop" in rota.ok(verb)

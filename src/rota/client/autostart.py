@@ -58,6 +58,36 @@ def await_end(home: Home, within: float = END_DEADLINE) -> bool:
     return True
 
 
+def settled(home: Home, within: float = START_DEADLINE) -> Connection | None:
+    """A connection to the daemon if there is one or one is about to be; None once nobody owns the home. Starts nothing.
+
+    Raises:
+        DaemonUnreachable: there is a keeper or a daemon, but no answer.
+    """
+    deadline, pause = time.monotonic() + within, _FIRST_PAUSE
+    while True:
+        connection = running(home)
+        if connection is not None or not os.path.exists(home.path + "/owner.lock"):
+            return connection
+        lock = take_lock(home)
+        if lock is not None:
+            os.close(lock)
+            return None
+        if time.monotonic() > deadline:
+            raise DaemonUnreachable(f"rota runs, but does not answer within {within:g} s", _last_words(home))
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def may_have_left_processes(home: Home) -> bool:
+    """Whether a daemon that is gone did not end its apps: their FIFOs are still there."""
+    try:
+        names = os.listdir(home.runtime_dir)
+    except OSError:
+        return False
+    return any(name.endswith((".in", ".out", ".err")) for name in names)
+
+
 def _start(home: Home, note: Callable[[str], None], within: float) -> Connection:
     deadline = time.monotonic() + within
     pause, launches = _FIRST_PAUSE, 0

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from rota.cli.fast import exit_code
-from rota.client.autostart import await_end
+from rota.client.autostart import await_end, may_have_left_processes, settled
 from rota.errors import DaemonUnreachable
 from rota.wire.messages import Kill, Ping, Update
 
@@ -25,7 +25,7 @@ _NONE = "No daemon runs: nothing to stop"
 @click.pass_obj
 def kill_command(session: Session) -> int:
     """Stop and forget every app, then end the daemon. Starts nothing when no daemon runs."""
-    connection = session.running()
+    connection = _to_end(session)
     if connection is None:
         session.say(_NONE)
         return 0
@@ -39,7 +39,7 @@ def kill_command(session: Session) -> int:
 @click.pass_obj
 def shutdown_command(session: Session) -> int:
     """Stop every app and the daemon; what ran comes back when rota starts again. For boot scripts and maintenance."""
-    connection = session.running()
+    connection = _to_end(session)
     if connection is None:
         session.say(_NONE)
         return 0
@@ -50,6 +50,19 @@ def shutdown_command(session: Session) -> int:
         os.kill(facts["pid"], signal.SIGTERM)
         _hung_up(connection)
     return _ended(session)
+
+
+def _to_end(session: Session) -> Connection | None:
+    """The daemon that is to end. A killed one may just be starting again, and processes of one that was killed with its
+    keeper still run: they are not left behind as nobody's.
+
+    Raises:
+        DaemonUnreachable: rota runs, but does not answer.
+    """
+    connection = settled(session.home)
+    if connection is None and may_have_left_processes(session.home):
+        return session.connect()
+    return connection
 
 
 def _ended(session: Session) -> int:
