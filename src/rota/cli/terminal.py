@@ -28,7 +28,10 @@ def wants_colour(environ: Mapping[str, str], terminal: bool, forbidden: bool = F
 
 
 def width(fd: int = 1) -> int:
-    """Columns of the terminal, or `NOT_A_TERMINAL_WIDTH`."""
+    """Columns: COLUMNS where that is set, else the terminal's, else `NOT_A_TERMINAL_WIDTH`."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isascii() and asked.isdigit() and int(asked):
+        return int(asked)
     try:
         return os.get_terminal_size(fd).columns or NOT_A_TERMINAL_WIDTH
     except OSError:

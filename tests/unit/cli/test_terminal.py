@@ -28,7 +28,8 @@ def test_colour(environ: dict[str, str], terminal: bool, forbidden: bool, expect
     assert wants_colour(environ, terminal, forbidden) is expected
 
 
-def test_a_terminal_has_its_width_and_a_pipe_pm2s() -> None:
+def test_a_terminal_has_its_width_and_a_pipe_pm2s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     master, slave = pty.openpty()
     reading, writing = os.pipe()
     try:
@@ -87,3 +88,10 @@ def test_a_pipe_that_nobody_reads_is_abandoned() -> None:
         assert is_abandoned(writing)
     finally:
         os.close(writing)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("60", 60), ("", 300), ("0", 300), ("wide", 300), ("-5", 300)])
+def test_columns_that_were_asked_for(monkeypatch: pytest.MonkeyPatch, asked: str, expected: int) -> None:
+    monkeypatch.setenv("COLUMNS", asked)
+    with open(os.devnull, "w") as nowhere:
+        assert width(nowhere.fileno()) == expected
