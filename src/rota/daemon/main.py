@@ -24,6 +24,7 @@ from rota.daemon.meters import Meters
 from rota.daemon.perform import Effects
 from rota.daemon.procs import spawn
 from rota.daemon.procs.descent import Reapers
+from rota.daemon.procs.host import HostMeter
 from rota.daemon.procs.usage import Sampler
 from rota.daemon.recovery import open_ledger
 from rota.daemon.scheduling import Scheduling
@@ -170,7 +171,9 @@ class Daemon:
         signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
     async def _serve(self) -> int:
-        work = (self._housekeeping(), self._bring_back(), self.meters.watch())
+        host = HostMeter(self.clock)
+        self.world.host = lambda: host.metrics if self.settings.shows_host else None
+        work = (self._housekeeping(), self._bring_back(), self.meters.watch(), host.watch())
         background = [self.world.loop.create_task(task) for task in work]
         try:
             code = await self._ending

@@ -67,6 +67,12 @@ class Settings:
         except SpecError as error:
             log.error("log rotation settings: %s; the former ones stay", error)
 
+    @property
+    def shows_host(self) -> bool:
+        """Whether the list ends with the machine's figures: `rota set rota:sysmonit false`, or PM2's `pm2:sysmonit`."""
+        said = {**self.section("pm2"), **self.section("rota")}.get("sysmonit", "true")
+        return str(said).casefold() not in ("false", "0", "no", "off")
+
     def section(self, name: str) -> dict[str, Any]:
         """The values stored under a name; for an app, environment that its processes get."""
         values = self._conf.get(name)

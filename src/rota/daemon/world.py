@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rota.daemon.supervisor import Supervisor
     from rota.home import Home
     from rota.process.record import RunSummary
+    from rota.render.host import HostMetrics
 
 
 class World(msgspec.Struct, eq=False):
@@ -62,6 +63,8 @@ class World(msgspec.Struct, eq=False):
     """Figures of the last sample."""
     sample: Callable[[], None] = lambda: None
     """Take a sample now, unless there is one of the last second."""
+    host: Callable[[], HostMetrics | None] = lambda: None
+    """Figures of the machine, from the last look."""
 
     @property
     def cluster(self) -> Cluster:

@@ -85,7 +85,7 @@ def _foretell(world: World, answer: Answer) -> None:
             entry.instance.number,
             entry.instance.desired == "up",
             entry.spec.job is not None,
-            world.runbook.is_paused(entry.name),
+            entry.spec.job is not None and world.runbook.is_paused(entry.name),
         )
         for _, entry in sorted(world.supervisor.entries.items())
     ]

@@ -25,7 +25,7 @@ async def show_list(world: World, answer: Answer, sort: str = "") -> None:
     if answer.render is None or answer.render.silent or not answer.render.table:
         return
     found = [*await records_in_steps(world), *guest_jobs(world)]
-    for piece in table_steps(found, answer.width, answer.colour, sort, world.clock.now()):
+    for piece in table_steps(found, answer.width, answer.colour, sort, world.clock.now(), world.host()):
         answer.text(piece)
         if len(found) > STEP:
             await answer.drained()
