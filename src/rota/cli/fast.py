@@ -56,7 +56,10 @@ def _run(argv: list[str], leave_at_once: bool = False) -> int:
             _fill_standard_streams()
         code = attempt(argv)
         if code is None:
-            from rota.cli.main import main as full_main
+            from rota.deferred import deferring
+
+            with deferring():
+                from rota.cli.main import main as full_main
 
             return full_main(argv)
     except KeyboardInterrupt:

@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from rota.daemon.deferred import deferring
+from rota.deferred import deferring
 
 gc.disable()  # nothing that is made while a program loads is garbage
 with deferring():

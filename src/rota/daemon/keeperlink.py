@@ -42,6 +42,9 @@ class KeeperLink:
         self._queue: list[tuple[bytes, list[int]]] = []
         self._on_exit: Callable[[int, int, int], None] = lambda pid, start, status: None
         self._on_lost: Callable[[], None] = lambda: None
+        self._owed: list[tuple[int, int]] = []
+        self.may_forget: Callable[[], bool] = lambda: True
+        """Whether all exits are in the ledger. While they are not, as on a full disk, the keeper remembers them."""
         self.held: dict[str, int] = {}
         """Keys on deposit, with the number of descriptors: what a new keeper would have to be given."""
 
@@ -117,8 +120,16 @@ class KeeperLink:
             self._tell(f"DROP {key}")
 
     def acknowledge(self, pid: int, start: int) -> None:
-        """The exit is in the ledger."""
-        self._tell(f"ACK {pid} {start}")
+        """The exit has been dealt with: the keeper may forget it as soon as the ledger has it."""
+        self._owed.append((pid, start))
+        self.settle()
+
+    def settle(self) -> None:
+        """Say of which exits the ledger has meanwhile."""
+        if self._owed and self.may_forget():
+            for pid, start in self._owed:
+                self._tell(f"ACK {pid} {start}")
+            self._owed.clear()
 
     def up(self) -> None:
         """We serve: should we die, start the next one at once."""

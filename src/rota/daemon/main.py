@@ -101,6 +101,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         self._take_signals(loop)
         ledger, rows = open_ledger(self.home, self.clock)
+        self.keeper.may_forget = lambda: not ledger.degraded
         supervisor = Supervisor(ledger, self.clock)
         pump = LogPump(loop, self.files)
         self.world = world = World(
@@ -158,6 +159,7 @@ class Daemon:
     def _app_changed(self, name: str) -> None:
         self.world.scheduling.app_changed(name)
         self.world.clusters.app_changed(name)
+        self.meters.app_changed()
 
     def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         """Before any app is started, which would inherit what is blocked: the keeper, or the daemon that executed this
@@ -212,6 +214,7 @@ class Daemon:
             self.world.scheduling.beat()
             await self.clock.sleep(HOUSEKEEPING)
             self.world.ledger.flush()
+            self.keeper.settle()
             for _ in self.world.ledger.snapshot_steps():
                 await asyncio.sleep(0)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from rota.daemon.having import Having
@@ -26,6 +27,7 @@ class Meters:
         self._world, self._sampler = world, sampler
         self._usage: dict[int, Usage] = {}
         self._footprints = Footprints(world.clock.monotonic)
+        self._changed = asyncio.Event()
 
     def sample(self) -> None:
         """Take a sample, unless there is one of the last second."""
@@ -46,10 +48,18 @@ class Meters:
         shared_once = self._footprints.of(entry.id, gen, (pid for pid, _ in seen))
         return used if shared_once is None else shared_once
 
+    def app_changed(self) -> None:
+        """There may be a limit to watch now."""
+        self._changed.set()
+
     async def watch(self) -> None:
         """Restart what exceeds its memory limit."""
         having = Having(self._world.supervisor, lambda spec: spec.max_memory > 0)
         while True:
+            if not having():
+                self._changed.clear()
+                await self._changed.wait()
+                continue
             await self._world.clock.sleep(self._world.settings.worker_interval)
             limited = [entry for entry in having() if entry.child is not None]
             if limited:

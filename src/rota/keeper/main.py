@@ -7,16 +7,23 @@ not importable here, so that an upgrade of the package can never change a runnin
 protocol.py beside this file. The KEY:FD arguments are descriptors inherited from a daemon that took the keeper's place.
 """
 
+from __future__ import annotations
+
 import array
-import contextlib
 import ctypes
 import os
 import resource
 import select
-import signal
 import sys
 import time
 from _socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable
+else:
+    import _signal as signal  # what is over it brings enum and more, and makes this process a third larger
 
 PR_SET_CHILD_SUBREAPER = 36
 PERMANENT = 100
@@ -74,8 +81,7 @@ class Keeper:
     def tell(self, text: str, fds: list[int] | None = None) -> None:
         rights = [(SOL_SOCKET, SCM_RIGHTS, array.array("i", fds))] if fds else []
         if self.link is not None:
-            with contextlib.suppress(OSError):  # it is dead: its successor is told everything again
-                self.link.sendmsg([text.encode()], rights)
+            attempt(self.link.sendmsg, [text.encode()], rights)  # if it is dead, its successor is told everything again
 
     def reap(self) -> None:
         """Collect the dead. An exit is remembered until the daemon has written it down, whoever dies in between."""
@@ -192,17 +198,23 @@ def start_ticks(pid: int) -> int:
 
 def say(text: str) -> None:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
-    with contextlib.suppress(OSError):
-        os.write(2, f"{stamp}: rota keeper: {text}\n".encode())
+    attempt(os.write, 2, f"{stamp}: rota keeper: {text}\n".encode())
+
+
+def attempt(function: Callable[..., object], *arguments: object) -> None:
+    """A full disk, or a daemon that has just died, is no reason to have no keeper."""
+    try:  # noqa: SIM105 - contextlib brings collections and more
+        function(*arguments)
+    except OSError:
+        pass
 
 
 def write_pid(path: str) -> None:
-    """A full disk is no reason to have no keeper: people read the file, rota does not."""
-    with contextlib.suppress(OSError):
-        temporary = f"{path}.{os.getpid()}"
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(f"{os.getpid()}\n")
-        os.replace(temporary, path)
+    """For people; rota does not read it."""
+    temporary = f"{path}.{os.getpid()}"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(f"{os.getpid()}\n")
+    os.replace(temporary, path)
 
 
 def main(arguments: list[str]) -> None:
@@ -222,13 +234,12 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a daemon that takes our place begins with them blocked
     os.chdir("/")
-    write_pid(pidfile)
+    attempt(write_pid, pidfile)
     keeper = Keeper(int(lock_fd), kept, argv)
     try:
         keeper.run(receive)
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(pidfile)
+        attempt(os.unlink, pidfile)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ def _name(path: str) -> str:
 
 def _named_inside(program: str, environ: Mapping[str, str]) -> str:
     """The interpreter in a script's first line, "" for what is no script."""
+    import shutil  # brings every kind of compression with it
+
     path = program if "/" in program else shutil.which(program, path=environ.get("PATH")) or ""
     try:
         with open(path, "rb") as file:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rota.daemon.cluster.rollout import ReloadFailed
 from rota.daemon.lifecycle import start_in_order, wait_up
 from rota.daemon.supervisor import is_idle, is_late, is_settled_up, is_stuck
 from rota.daemon.verbs.progress import shown
@@ -124,6 +123,10 @@ async def roll(
     world: World, specs: dict[int, AppSpec], parallel: int, answer: Answer, why: str = "reloaded by the user"
 ) -> None:
     """Replace these, app after app, each instance by a copy that is ready first; says what failed."""
+    if not specs:
+        return
+    from rota.daemon.cluster.rollout import ReloadFailed
+
     by_app: dict[str, dict[int, AppSpec]] = {}
     for id, spec in specs.items():
         by_app.setdefault(world.supervisor.entries[id].name, {})[id] = spec

@@ -1,0 +1,64 @@
+"""Modules that are loaded when something is asked of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from rota.deferred import DEFERRED
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stderr == ""
+    return done.stdout
+
+
+BEGIN = "import sys\nfrom rota.deferred import Deferred, deferring\nwith deferring():\n    "
+
+
+def test_the_daemon_starts_without_them() -> None:
+    """What each of these costs stands between a killed daemon and its apps."""
+    code = (
+        BEGIN
+        + "import rota.daemon.main\nprint([n for n, m in sys.modules.items() if isinstance(m, Deferred) and m.__spec__])"
+    )
+    assert python(code) in ("[]\n", "['traceback']\n")  # _asyncio of 3.11 asks for traceback.extract_stack at once
+
+
+@pytest.mark.parametrize(
+    "unwanted",
+    ["rota.daemon.cluster", "rota.daemon.jobs", "rota.stores.sqlite", "rota.render", "rota.daemon.watch", "zoneinfo"],
+)
+def test_the_daemon_starts_without_what_only_some_apps_need(unwanted: str) -> None:
+    code = BEGIN + f"import rota.daemon.main\nprint({unwanted!r} in sys.modules)"
+    assert python(code) == "False\n"
+
+
+@pytest.mark.parametrize("name", DEFERRED)
+def test_the_first_question_loads_the_real_one(name: str) -> None:
+    code = BEGIN + f"import {name} as early\nimport json; f = early.__getattr__('__all__'); import {name} as late\n"
+    code += "print(isinstance(late, Deferred), f is late.__all__, early.__all__ is late.__all__)"
+    if name == "platform":  # has no __all__
+        code = code.replace("__all__", "uname")
+    assert python(code) == "False True True\n"
+
+
+def test_an_unknown_attribute_is_an_error_as_ever() -> None:
+    code = (
+        BEGIN
+        + "import inspect\ntry: inspect.nothing\nexcept AttributeError as error: print('no', inspect.isclass(int))"
+    )
+    assert python(code) == "no True\n"
+
+
+def test_what_was_done_without_can_be_had_afterwards() -> None:
+    assert python(BEGIN + "import msgspec\nimport ssl\nprint(ssl.__name__)") == "ssl\n"
+
+
+def test_a_module_that_is_there_already_stays() -> None:
+    code = "import sys, inspect\nfrom rota.deferred import deferring\nwith deferring(): import inspect as again\n"
+    assert python(code + "print(again is inspect, again.isclass(int))") == "True True\n"
