@@ -95,6 +95,12 @@ def test_it_is_printed_and_the_exit_code_tells(store: SqliteStore) -> None:
     assert (shown.returncode, shown.stderr) == (1, "rota: unknown service: none\n")
 
 
+def test_to_look_at_a_database_does_not_make_it(tmp_path: Path) -> None:
+    shown = program(SqliteStore(tmp_path / "none.db"), "show")
+    assert (shown.returncode, "there is no database" in shown.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_others_are_let_in_by_token_only(spawn: Spawn, store: SqliteStore) -> None:
     refused = program(store, "serve", "--host", "0.0.0.0", "--port", "0")
     assert (refused.returncode, "set ROTA_HEALTH_TOKEN" in refused.stderr) == (2, True)

@@ -98,6 +98,9 @@ class Engine:
         waiting = list(jobs.values())
         for start in range(0, len(waiting), BATCH):
             self._together([partial(self.add, job) for job in waiting[start : start + BATCH]])
+        for job in waiting:
+            for name in set(job.spec.after) - jobs.keys():
+                self.log.job(logging.WARNING, "after", job.name, f"{name}: there is no such job here, so far")
         if alone:
             self.longest_sleep = float("inf")
             return

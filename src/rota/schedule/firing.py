@@ -199,8 +199,10 @@ class Firings:
         if decision.act is Act.START:
             return False
         if decision.act is Act.SKIP:
-            if self._ledger.unrun(job, due, Outcome.SKIPPED, decision.reason):
-                self._log.unrun(job, Outcome.SKIPPED, due, decision.reason)
+            held_up = job.budgets and all(run.state is RunState.CLAIMED for run in live)
+            reason = "the previous run still waits for its budget" if held_up else decision.reason
+            if self._ledger.unrun(job, due, Outcome.SKIPPED, reason):
+                self._log.unrun(job, Outcome.SKIPPED, due, reason)
             return True
         result = self._ledger.claim(
             job, due=due, trigger=trigger, state=RunState.WAITING, note=decision.reason, next_start=next_start

@@ -25,6 +25,8 @@ Duration: TypeAlias = str | float | timedelta
 Budgets: TypeAlias = Budget | Sequence[Budget] | Mapping[Budget, float]
 Kind = Literal["async", "thread", "process"]
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
 KILL_AFTER = 10.0
 """Seconds between a timeout and `stuck`."""
 
@@ -146,7 +148,7 @@ def make_job(
         adaptive=Adaptive() if adaptive is True else adaptive or None,
         stale_after=_seconds(options, "stale_after"),
         kill_after=_seconds(options, "kill_after", KILL_AFTER),
-        passes_run=_passes_run(func, len(options.get("args", ())), kwargs),
+        passes_run=_passes_run(func, name, len(options.get("args", ())), kwargs),
         args=tuple(options.get("args", ())),
         kwargs=kwargs,
         trouble=trouble,
@@ -222,27 +224,41 @@ def _kind(func: Callable[..., Any], options: JobOptions) -> Kind:
     return "async" if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(call) else "thread"
 
 
-def _passes_run(func: Callable[..., Any], given: int, kwargs: Mapping[str, Any]) -> Literal["", "first", "keyword"]:
-    """Whether the function wants the run: a parameter called `run`, or one more positional than it is given."""
+def _passes_run(
+    func: Callable[..., Any], name: str, given: int, kwargs: Mapping[str, Any]
+) -> Literal["", "first", "keyword"]:
+    """Whether the function wants the run: a parameter called `run`, or one more positional than it is given.
+
+    Raises:
+        SpecError: it needs more than it would get, and every run would fail.
+    """
     try:
         parameters = inspect.signature(func).parameters.values()
     except (TypeError, ValueError):
         return ""
-    if any(p.name == "run" and p.kind is not p.VAR_POSITIONAL for p in parameters):
+    needed = [p.name for p in parameters if p.default is p.empty and p.name not in kwargs and p.name != "run"]
+    by_position = [p.name for p in parameters if p.kind in _POSITIONAL and p.name in needed]
+    unmet = by_position[given:] + [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name in needed]
+    wants: Literal["", "first", "keyword"] = ""
+    if any(p.name == "run" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         first = next(iter(parameters))
-        positional = first.name == "run" and first.kind is not first.KEYWORD_ONLY
-        return "first" if positional else "keyword"
-    positional_kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [p for p in parameters if p.kind in positional_kinds and p.default is p.empty and p.name not in kwargs]
-    return "first" if len(needed) == given + 1 else ""
+        wants = "first" if first.name == "run" and first.kind is not first.KEYWORD_ONLY else "keyword"
+    elif len(unmet) == 1 and unmet == by_position[given:]:
+        return "first"
+    if unmet:
+        raise SpecError(f"{name} is given no {', '.join(unmet)}", "pass args= or kwargs=", key="args")
+    return wants
 
 
-def _budgets(given: Budgets | tuple[()]) -> tuple[tuple[Budget, float], ...]:
-    if isinstance(given, Budget):
-        return ((given, 1.0),)
-    if isinstance(given, Mapping):
-        return tuple((budget, float(cost)) for budget, cost in given.items())
-    return tuple((budget, 1.0) for budget in given)
+def _budgets(given: Any) -> tuple[tuple[Budget, float], ...]:
+    """`Budgets`, whatever people may have written."""
+    if not isinstance(given, Mapping):
+        given = dict.fromkeys([given] if isinstance(given, (Budget, str)) else given, 1.0)
+    for budget in given:
+        if not isinstance(budget, Budget):
+            hint = 'as in budget=Budget("lookup", limit=15, per="15m")'
+            raise SpecError(f"{budget!r} is no budget", hint, key="budget")
+    return tuple((budget, float(cost)) for budget, cost in given.items())
 
 
 def _seconds(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from rota.errors import SpecError, TargetNotFound
 from rota.schedule.job import Job, JobOptions, make_job
 from rota.schedule.workers import host
+from rota.timing.duration import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ class Registry:
         self, interval: str | float | timedelta, func: Function, /, **options: Unpack[JobOptions]
     ) -> Function: ...
 
-    def every(self, interval: str | float | timedelta, func: Any = None, /, **options: Unpack[JobOptions]) -> Any:
+    def every(self, interval: Any, func: Any = None, /, **options: Unpack[JobOptions]) -> Any:
         """Run at a fixed interval: `@rota.every("2m")`, or `rota.every("2m", function, name=...)`.
 
         Due times are aligned to the epoch (every hour is on the hour, UTC), so that all processes name the same ones;
@@ -42,6 +43,8 @@ class Registry:
         Raises:
             SpecError: an option is wrong.
         """
+        if callable(interval) or not parse_duration(interval):
+            raise SpecError("every needs an interval above zero", 'as in @rota.every("2m")', key="every")
         return self._register(func, options, every=interval)
 
     @overload
@@ -69,7 +72,7 @@ class Registry:
 
     def cron(
         self,
-        expression: str,
+        expression: Any,
         func: Any = None,
         /,
         *,
@@ -86,6 +89,8 @@ class Registry:
         Raises:
             SpecError: the expression, the zone or an option is wrong.
         """
+        if callable(expression) or not expression.strip():
+            raise SpecError("cron needs an expression", 'as in @rota.cron("0 2 * * *")', key="cron")
         return self._register(func, options, cron=expression, tz=tz, dst=dst)
 
     @overload

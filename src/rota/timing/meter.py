@@ -38,7 +38,7 @@ class BudgetRule:
         window: hold the limit in every window of `per` seconds.
 
     Raises:
-        ValueError: a number that is not positive, or a burst above the limit.
+        ValueError: no name, a number that is not positive, or a burst above the limit.
     """
 
     key: str
@@ -48,6 +48,8 @@ class BudgetRule:
     window: bool = True
 
     def __post_init__(self) -> None:
+        if not self.key:
+            raise ValueError("a budget needs a name")
         if not (0 < self.burst <= self.limit and self.per > 0):
             raise ValueError(f"budget {self.key!r} needs limit > 0, per > 0 and 0 < burst <= limit")
 

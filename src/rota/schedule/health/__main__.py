@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(options: argparse.Namespace, health: Health) -> int:
+    path = health.store.url.removeprefix("sqlite:///")
+    if path != health.store.url and not os.path.exists(path):  # to look at it must not make it
+        raise UsageError(f"there is no database {path}", "name the app's with --store, or ROTA_STORE")
     answer = health.service(options.name) if options.name else health.cron()
     if answer.status in (404, 503) and "error" in answer.body:
         print(f"rota: {answer.body['error']}{f': {options.name}' if options.name else ''}", file=sys.stderr)
