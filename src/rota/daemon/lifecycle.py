@@ -71,6 +71,7 @@ async def start_in_order(world: World, entries: Sequence[Entry], why: str, *, fr
         if missing:
             held[entry] = missing
             log.error("%s (%d) is not started: it needs %s, which is not ready", entry.name, entry.id, missing)
+            world.ledger.event(entry.id, entry.name, "held back", f"it needs {missing}, which is not ready")
         else:
             await _want_up(world, [entry], why, fresh=fresh)
         decided[entry.id].set()

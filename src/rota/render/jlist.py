@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rota.process.record import Metric, Record
     from rota.process.spec import AppSpec
 
+TIME_FORMAT = "YYYY-MM-DDTHH:mm:ss"
+"""What `time: true` of a PM2 file means."""
 KILL_RETRY_TIME = 100
 """PM2's poll period while stopping, ms; shown because its records have it. We wait on the processes themselves."""
 
@@ -133,6 +135,7 @@ def _settings(spec: AppSpec) -> dict[str, Any]:
         "ignore_watch": watch.ignore if watch else None,
         "watch_delay": millis(watch.delay) if watch else 0,
         "log_date_format": logs.date_format,
+        "time": logs.date_format == TIME_FORMAT,
         "log_type": "json" if logs.json else "",
         "disable_logs": logs.disabled,
         "increment_var": spec.increment_var,

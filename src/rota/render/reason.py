@@ -30,7 +30,7 @@ def last_exit_text(record: Record, now: float = 0.0) -> str:
     if last is None:
         return ""
     unseen = "" if last.known else " (it ended while nothing was watching)"
-    return f"{exit_text(last)}{unseen}, {age((now or record.now) - last.at)}"
+    return f"{exit_text(last)}{unseen}, {_ago((now or record.now) - last.at)}"
 
 
 def reason(record: Record, now: float = 0.0, zone: tzinfo | None = None) -> str:
@@ -71,14 +71,14 @@ def _ended(record: Record, why: str, now: float) -> str:
     if last is None:
         return why
     if exit_text(last) in why:  # the policy's own words name the exit already
-        return f"{why}, {age(now - last.at)}"
+        return f"{why}, {_ago(now - last.at)}"
     return f"{why}; last: {last_exit_text(record, now)}" if why else f"ended: {last_exit_text(record, now)}"
 
 
 def _between_runs(record: Record, now: float, zone: tzinfo | None) -> str:
     due, last = next_due(record, now, zone), outcome(record)
     ended = record.run.finished if record.run else None
-    before = "no run yet" if ended is None else f"last run {last}, {age(now - ended)}"
+    before = "no run yet" if ended is None else f"last run {last}, {_ago(now - ended)}"
     return f"{before}; {'nothing is planned' if due == NOTHING else due if due == 'paused' else f'due {due}'}"
 
 
@@ -110,6 +110,10 @@ def probe_text(probe: ProbeSpec | None) -> str:
             return f"`{' '.join(probe.command)}` succeeds"
         case "log":
             return f"a line of its log matches {probe.target}"
+
+
+def _ago(seconds: float) -> str:
+    return "just now" if seconds < 1 else age(seconds)
 
 
 def _in(seconds: float) -> str:

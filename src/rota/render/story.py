@@ -81,6 +81,8 @@ class _Teller:
         self._lines: list[Line] = []
         self._ended: dict[int | None, int] = {}
         """Where the last end of an instance's process stands, until it is explained by what follows."""
+        self._unwell: dict[int | None, tuple[int, str]] = {}
+        """Where the reason of a restart for bad health stands, and what it was."""
         self._runs: dict[str, int] = {}
         """Where a run under way stands, by number."""
         self._running: dict[int | None, str] = {}
@@ -101,9 +103,14 @@ class _Teller:
             self._app_event(at, who, kind, detail)
 
     def _app_event(self, at: float, who: int | None, kind: str, detail: str) -> None:
-        ended = self._ended.pop(who, None)
+        ended, unwell = self._ended.pop(who, None), self._unwell.get(who)
+        if kind == "unhealthy":
+            self._unwell[who] = len(self._lines), detail
+        elif kind == "start" and unwell is not None and unwell[1] == detail:
+            self._lines[unwell[0]] = self._lines[unwell[0]]._replace(text="")
+            kind, detail = "restarted", detail
         text = _SAID.get(kind, _with(kind))(detail)
-        if kind in ("start", "restart", "stop") and ended is not None:
+        if kind in ("start", "restart", "restarted", "stop") and ended is not None:
             how = self._lines[ended].text
             text = f"{how}; {text}" if kind == "restart" else f"{text} ({how})"
             self._lines[ended] = self._lines[ended]._replace(text="")
@@ -150,12 +157,14 @@ def _started(detail: str) -> str:
 _SAID: dict[str, Callable[[str], str]] = {
     "start": _started,
     "restart": lambda detail: "started again",
+    "restarted": _with("restarted"),
     "online": lambda detail: f"ready: {how}" if (how := READY_BY.get(detail, detail)) else "",
     "exit": lambda detail: f"its process ended with {detail}",
     "stop": lambda detail: detail or "stopped",
     "delete": lambda detail: "deleted",
     "spawn failed": _with("could not be started"),
     "restart overlimit": _with("given up"),
+    "held back": _with("not started"),
     "unhealthy": _with("found unhealthy"),
     "not ready": _with("not ready in time"),
     "unkillable": _with("could not be ended"),

@@ -65,6 +65,18 @@ def test_a_run_is_one_line_in_the_zone_of_the_rest() -> None:
     ]
 
 
+def test_what_was_unhealthy_and_restarted_for_it_is_one_line() -> None:
+    assert tell(
+        (NOW, 0, "unhealthy", "too much memory"),
+        (NOW, 0, "exit", "signal SIGINT"),
+        (NOW, 0, "start", "too much memory"),
+        (NOW + 9, 0, "held back", "it needs db, which is not ready"),
+    ) == [
+        "restarted: too much memory (its process ended with signal SIGINT)",
+        "not started: it needs db, which is not ready",
+    ]
+
+
 def test_days_are_named_where_they_are_not_today() -> None:
     day = 86400
     lines = story([(NOW - 400 * day, 0, "stop", "x"), (NOW - day, 0, "stop", "y"), (NOW, 0, "stop", "z")], NOW, UTC)

@@ -314,7 +314,8 @@ def _explain(spec: AppSpec, program: str, error: OSError) -> tuple[str, str]:
         case errno.EACCES if not os.access(spec.cwd, os.X_OK):
             return f"no permission to enter {spec.cwd}", "correct cwd or its permissions"
         case errno.EACCES:
-            return f"{program} may not be executed", f"chmod +x {program}, or name an interpreter"
+            who = f" by user {spec.uid}" if spec.uid else ""
+            return f"{program} may not be executed{who}", f"chmod +x {program}, or name an interpreter"
         case errno.ENOEXEC:
             return f"{program} is not a program this machine can execute", "name an interpreter, or add a #! line"
         case errno.E2BIG:

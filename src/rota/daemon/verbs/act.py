@@ -80,6 +80,9 @@ async def _apply(
             world.supervisor.respec(entry, specs[entry.id])
         if request.toggle_watch and entry.id in specs:
             world.toggle_watch(entry)
+    if "cron_restart" in request.patch:
+        cron = msgspec.json.decode(request.patch["cron_restart"])
+        answer.say(f"cron restart at {cron}" if cron else "disabling cron restart")
     if request.action in ("restart", "reload") and request.shell_env is None and not request.names:
         answer.say("Use --update-env to update environment variables", "say")
     for name in [target] if target else dict.fromkeys(entry.name for entry in entries):

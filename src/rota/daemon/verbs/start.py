@@ -34,6 +34,9 @@ async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: 
     check_dependencies(request.specs, names)
     if request.budgets:
         world.budgets.define(request.budgets)
+    for cron in (spec.job.cron if spec.job else spec.cron_restart for spec in request.specs):
+        if cron:
+            answer.say(f"cron restart at {cron}")
     if request.from_file:
         touched = await _from_file(world, request, answer, names)
     else:
@@ -55,10 +58,11 @@ async def _from_file(world: World, request: StartSpecs, answer: Answer, names: s
         for spec in new:
             if spec.wait_ready:
                 answer.warn(f"App {spec.name} has option 'wait_ready' set, waiting for app to be ready...")
-        created = await _create(world, new, answer)
-        copies = Counter(id(entry.spec) for entry in created)
+        created, held = await _create(world, new, answer)
+        copies = Counter(id(entry.spec) for entry in created if entry not in held)
         for spec in new:
-            answer.say(f"App [{spec.name}] launched ({copies[id(spec)]} instances)")
+            if copies[id(spec)]:
+                answer.say(f"App [{spec.name}] launched ({copies[id(spec)]} instances)")
         touched += created
     return touched
 
@@ -79,7 +83,8 @@ async def _scripts(world: World, request: StartSpecs, answer: Answer) -> list[En
             continue
         plural = "instance" if spec.instances in (0, 1) else "instances"
         answer.say(f"Starting {spec.exec_path} in {spec.exec_mode}_mode ({spec.instances} {plural})")
-        touched += await _create(world, [spec], answer)
+        created, _ = await _create(world, [spec], answer)
+        touched += created
         answer.say("Done.")
     return touched
 
@@ -122,18 +127,19 @@ async def _match_number(world: World, spec: AppSpec, entries: list[Entry], answe
     return entries[:wanted]
 
 
-async def _create(world: World, specs: Sequence[AppSpec], answer: Answer) -> list[Entry]:
+async def _create(world: World, specs: Sequence[AppSpec], answer: Answer) -> tuple[list[Entry], dict[Entry, str]]:
+    """All instances, and those held back for want of another app."""
     copies = [spec for spec in specs for _ in range(resolved_instances(spec.instances, world.cpus))]
     created = world.supervisor.create(copies, _starts_now)
-    await _launch(world, created, answer)
-    return created
+    return created, await _launch(world, created, answer)
 
 
-async def _launch(world: World, created: list[Entry], answer: Answer) -> None:
+async def _launch(world: World, created: list[Entry], answer: Answer) -> dict[Entry, str]:
     starting = [entry for entry in created if _starts_now(entry.spec)]
     held = await start_in_order(world, starting, "started by the user")
     await wait_up(world, [entry.id for entry in starting if entry not in held])
     report_held(answer, held)
+    return held
 
 
 def _starts_now(spec: AppSpec) -> bool:
