@@ -276,9 +276,12 @@ def measure(server: str, options: argparse.Namespace, home: Path) -> list[SetUp]
         setups = [stack.enter_context(alone(server, home)), stack.enter_context(under_rota(server, home))]
         if options.pm2 and server == "node":
             setups.append(stack.enter_context(under_pm2(options.pm2, server, home)))
-        for _ in range(options.rounds if shutil.which("wrk") else 0):
+        for number in range(options.rounds + 1 if shutil.which("wrk") else 0):
             for one in setups:
                 speed(one, options.wrk_seconds)
+                if number == 0:  # compilers and caches are warm now
+                    for figures in (one.close, one.keep, one.close_cpu, one.keep_cpu):
+                        figures.clear()
         for one in setups:
             if one.reload is not None:
                 spread(one)

@@ -113,12 +113,12 @@ def test_a_version_that_never_becomes_ready(host: Host) -> None:
     eventually(lambda: len(host.processes()) == 4)  # keeper, daemon, two instances
 
 
-@pytest.mark.parametrize(("limit", "answered"), [(8.0, 1), (0.1, 0)])
-def test_what_takes_long_is_finished_within_drain_timeout(host: Host, limit: float, answered: int) -> None:
+@pytest.mark.parametrize(("limit", "takes", "answered"), [(8.0, 1, 1), (0.1, 30, 0)])
+def test_what_takes_long_is_finished_within_drain_timeout(host: Host, limit: float, takes: int, answered: int) -> None:
     port = free_port()
     start(host, "http.server", port, 1, drain_timeout=limit, stop=StopSpec(kill_timeout=0.1))
     with socket.create_connection(("127.0.0.1", port), 10) as client:
-        client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        client.sendall(b"GET /slow/%d HTTP/1.0\r\n\r\n" % takes)
         eventually(lambda: connections(pids(host), [(socket.AF_INET, port)]) == 1)
         assert reload(host).code == 0
         assert received(client).count(b" 200 OK") == answered

@@ -8,8 +8,8 @@ import time
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        if self.path == "/slow":
-            time.sleep(1)
+        if self.path.startswith("/slow/"):
+            time.sleep(float(self.path[6:]))
         body = b"%d %s" % (os.getpid(), os.environ.get("WORD", "").encode())
         self.send_response(503 if self.path == "/health" and os.environ.get("WORD") == "sick" else 200)
         self.send_header("Content-Length", str(len(body)))

@@ -54,7 +54,8 @@ async def drained(world: World, entry: Entry) -> None:
     ports = [(each.address.family, each.address.port) for each in mine if each.address.kind == socket.SOCK_STREAM]
     member.draining = True
     world.cluster.steer(entry.name)
-    if not _stop_accepting(entry, member):
+    told = _stop_accepting(entry, member)
+    if told is None:
         return  # its own way of ending is all there is
     began, spec = world.loop.time(), entry.spec
     while True:
@@ -64,22 +65,37 @@ async def drained(world: World, entry: Entry) -> None:
         passed = world.loop.time() - began
         if member.node is not None and member.node.drained:
             return
-        if member.node is None and await _count(entry.name, entry.tree, ports) == 0:
+        # A handler runs when the interpreter gets to it: before that, no connections means nothing.
+        if (
+            member.node is None
+            and _obeyed(entry.tree, member, told)
+            and await _count(entry.name, entry.tree, ports) == 0
+        ):
             return
         if passed >= spec.drain_timeout or (passed >= spec.soft_drain and _ends_gracefully(entry, member, process.pid)):
             return
 
 
-def _stop_accepting(entry: Entry, member: Member) -> bool:
+def _stop_accepting(entry: Entry, member: Member) -> set[int] | None:
+    """Which processes were told by signal; None when nobody can be told."""
     if member.node is not None:
-        return member.node.drain(entry.spec.soft_drain, entry.spec.stop.signal)
+        return set() if member.node.drain(entry.spec.soft_drain, entry.spec.stop.signal) else None
     if member.python is None or not member.python.active or entry.tree is None:
-        return False
+        return None
+    told = set()
     for one in entry.tree.members():
         if catches(one.pid, signal.SIGURG):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(one.pid, signal.SIGURG)
-    return True
+                told.add(one.pid)
+    return told
+
+
+def _obeyed(tree: Tree, member: Member, told: set[int]) -> bool:
+    """Whether all that were told have said that they accept no more, or are gone."""
+    said = member.python.drained if member.python is not None else set()
+    # In a pid namespace of its own a process knows itself by another number.
+    return len(said) >= len(told) or not (told - said) & {one.pid for one in tree.members()}
 
 
 def _ends_gracefully(entry: Entry, member: Member, pid: int) -> bool:

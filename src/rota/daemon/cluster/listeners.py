@@ -97,7 +97,12 @@ class Listener(msgspec.Struct, eq=False):
     def waiting(self, slot: int) -> int:
         """Connections in the slot's queue that nobody has accepted yet (TCP_INFO's tcpi_unacked of a listening socket)."""
         sock = self.of_slot(slot)
-        if sock is None or self.address.kind != socket.SOCK_STREAM or self.address.family == socket.AF_UNIX:
+        if (
+            sock is None
+            or sock.fileno() < 0
+            or self.address.kind != socket.SOCK_STREAM
+            or self.address.family == socket.AF_UNIX
+        ):
             return 0
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
         return int(struct.unpack_from("I", info, 24)[0])

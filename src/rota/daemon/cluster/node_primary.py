@@ -72,10 +72,6 @@ class NodeWorker:
         """Ask the preloaded part to stop accepting. False when it cannot be asked."""
         return self._tell({"cmd": ROTA, "act": "drain", "ms": int(idle_after * 1000), "signal": signal})
 
-    def disconnect(self) -> bool:
-        """Ask Node itself to close the servers: the way for a worker without our preload."""
-        return self._tell(self._message(act="disconnect"))
-
     def give(self, name: str, fd: int, refused: Callable[[int], None]) -> bool:
         """Hand an accepted connection to its server of that name. `refused` gets the descriptor back should it not be taken;
         False when it cannot be handed over at all, and stays the caller's."""

@@ -87,7 +87,7 @@ async def _client(target: Address, clock: _Clock, end: asyncio.Event) -> None:
             kind = "lost"
         except ConnectionRefusedError:
             kind = "refused"
-        except (OSError, EOFError):
+        except (OSError, EOFError, asyncio.LimitOverrunError):
             kind = "reset"
         else:
             kind = "server errors" if status >= 500 else "answered"
@@ -124,7 +124,7 @@ async def speaking_http(addresses: Sequence[Address]) -> list[Address]:
 
 
 async def _speaks_http(target: Address) -> bool:
-    with contextlib.suppress(OSError, EOFError, TimeoutError, ValueError):
+    with contextlib.suppress(OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
         async with asyncio.timeout(LIMIT):
             await _ask(target)
         return True

@@ -54,6 +54,8 @@ class PythonChild:
         self._obtain, self._listening = obtain, listening
         self.active = False
         """Whether the bootstrap has said hello."""
+        self.drained: set[int] = set()
+        """Processes that have said that they accept no more."""
         sock.setblocking(False)
         loop.add_reader(sock, self._readable)
 
@@ -87,6 +89,8 @@ class PythonChild:
                 self.active = True
             case ["bind", _, family, kind, host, port, v6only] if fds:
                 self._bind(_address(family, kind, host, port, v6only), fds[0])
+            case ["drained", pid] if pid.isdecimal():
+                self.drained.add(int(pid))
             case ["listening", _, name]:
                 self._listening(name)
 

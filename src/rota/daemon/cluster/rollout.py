@@ -200,8 +200,8 @@ class Rollouts:
                 supervisor.want([entry.id], "forget", "the reload was interrupted")
         for app in {entry.name for entry in supervisor.entries.values()}:
             text = self._world.ledger.setting(_key(app))
-            if text:
-                self._start(self._go_on(app, msgspec.json.decode(text, type=Plan)))
+            if text and (plan := _plan(app, text)) is not None:
+                self._start(self._go_on(app, plan))
 
     async def _go_on(self, app: str, plan: Plan) -> None:
         async with self._turns.setdefault(app, asyncio.Lock()):
@@ -223,6 +223,14 @@ class Rollouts:
             await self._roll(app, ids, dict.fromkeys(ids, plan.spec), 1, lambda id: None, plan.why)
         except RotaError as error:
             log.error("App [%s] reload: %s", app, error.message)
+
+
+def _plan(app: str, text: str) -> Plan | None:
+    try:
+        return msgspec.json.decode(text, type=Plan)
+    except msgspec.DecodeError as error:  # of another version, whose specifications read differently
+        log.error("App [%s] the rest of an interrupted reload cannot be read (%s): reload it again", app, error)
+        return None
 
 
 def _key(app: str) -> str:

@@ -132,9 +132,14 @@ async def roll(
 
     by_app: dict[str, dict[int, AppSpec]] = {}
     for id, spec in specs.items():
-        by_app.setdefault(world.supervisor.entries[id].name, {})[id] = spec
-    for app, some in by_app.items():
+        if (entry := world.supervisor.entries.get(id)) is not None:
+            by_app.setdefault(entry.name, {})[id] = spec
+    for app, chosen in by_app.items():
+        # The proof's questions and the apps before took their time: some may have been deleted.
+        some = {id: spec for id, spec in chosen.items() if id in world.supervisor.entries}
         entries = [world.supervisor.entries[id] for id in some]
+        if not entries:
+            continue
 
         async def work(left: set[int], app: str = app, some: dict[int, AppSpec] = some) -> None:
             def replaced(number: int) -> None:
