@@ -104,7 +104,7 @@ def test_each_in_turn(host: Host) -> None:
 def test_rr_is_for_node(host: Host) -> None:
     with pytest.raises(RotaError):
         start(host, "http.server", free_port(), balance="rr")
-    assert "hands connections over by Node's protocol" in str(host.record("web").instance.actual)
+    assert "hands connections over by Node" in str(host.record("web").instance.actual)
 
 
 def test_a_reload_that_is_proved(host: Host) -> None:

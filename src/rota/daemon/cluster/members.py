@@ -89,7 +89,7 @@ class Cluster:
             return self._handing_over(entry, order)
         kind = kind_of(spec, order.environ)
         if spec.balance == "rr" and kind is not Kind.NODE:
-            raise SpawnFailed('balance = "rr" hands connections over by Node\'s protocol', 'use "slot" or "shared"')
+            raise SpawnFailed('balance = "rr" hands connections over by Node\'s protocol; use "slot" or "shared"')
         if order.environ.get(NO_INJECT):
             return order
         if kind is Kind.NODE:
