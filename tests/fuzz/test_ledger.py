@@ -103,6 +103,16 @@ def test_a_damaged_database_comes_back_from_its_second_copy(master: Path, name: 
     assert not said or "another program" in said or "newer rota" in said
 
 
+def test_a_schema_that_is_no_text(master: Path) -> None:
+    """SQLite tells of it in words that are no text either, while it is opened and while it is read."""
+    home = copy_of(master)
+    path = Path(home.db)
+    broken = path.read_bytes().replace(b"CREATE TABLE specs", b"CREATE TABL\x80 specs")
+    assert broken != path.read_bytes()
+    path.write_bytes(broken)
+    assert reopened(home) == NAMES
+
+
 @effort(20)
 @given(data=st.data())
 def test_a_damaged_second_copy_harms_nobody(master: Path, data: st.DataObject) -> None:

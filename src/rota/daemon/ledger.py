@@ -7,7 +7,6 @@ written as soon as it can be: supervision goes on, and `degraded` says why the l
 from __future__ import annotations
 
 import logging
-import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from rota.daemon import second_copy
 from rota.daemon.spec_rows import SpecRows
 from rota.process.spec import AppSpec
 from rota.process.state import Instance
-from rota.stores.database import open_database
+from rota.stores.database import ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +73,7 @@ class Ledger:
         """All instances with their specs, by id.
 
         Raises:
-            sqlite3.DatabaseError: the file is damaged.
+            sqlite3.DatabaseError, ValueError: the file is damaged.
         """
         rows = self.connection.execute(
             "SELECT i.id, i.state, i.spec_id, s.body FROM instances i JOIN specs s ON s.id = i.spec_id ORDER BY i.id"
@@ -127,7 +126,7 @@ class Ledger:
         """Store a value; on a disk that refuses it is lost, and the log says so."""
         try:
             self.connection.execute("INSERT OR REPLACE INTO settings(key, value) VALUES (?, ?)", (key, value))
-        except sqlite3.Error as error:
+        except ERRORS as error:
             self._note_degraded(f"{type(error).__name__}: {error}")
 
     # --- writing ---------------------------------------------------------------------------------------------------
@@ -185,7 +184,7 @@ class Ledger:
             return True
         try:
             self._write(sync=sync)
-        except sqlite3.Error as error:
+        except ERRORS as error:
             self._note_degraded(f"{type(error).__name__}: {error}")
             if is_damage(error):
                 self._start_over(error)
@@ -255,7 +254,7 @@ class Ledger:
             log.error("the ledger cannot be written (%s); supervision goes on and it will be tried again", reason)
         self.degraded = reason
 
-    def _start_over(self, error: sqlite3.Error) -> None:
+    def _start_over(self, error: Exception) -> None:
         """The file is damaged under us. What we know goes to the second copy, from which the next daemon rebuilds it."""
         self._snapshot_due = False
         for _ in self._write_copy():
@@ -285,6 +284,8 @@ class Ledger:
             self._snapshot_due = True
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether the file itself is broken, as opposed to a disk that is full or a lock that is held."""
-    return any(word in str(error) for word in ("malformed", "not a database", "disk image"))
+    return isinstance(error, UnicodeDecodeError) or any(
+        word in str(error) for word in ("malformed", "not a database", "disk image")
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from rota.errors import StoreUnavailable
-from rota.stores.database import open_database
+from rota.stores.database import ERRORS, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ class Database:
                 if self._connection is None:
                     self._connection = self._open()
                 yield self._connection
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 raise _unavailable(self.path, error) from error
 
     def forked(self) -> None:
@@ -104,7 +104,7 @@ def _leave_inherited() -> None:
 os.register_at_fork(after_in_child=_leave_inherited)
 
 
-def _unavailable(path: str, error: sqlite3.Error) -> StoreUnavailable:
+def _unavailable(path: str, error: Exception) -> StoreUnavailable:
     if "locked" in str(error) or "busy" in str(error):
         return StoreUnavailable(f"{path} is locked by another process", "end the process that holds it (fuser FILE)")
     if "full" in str(error):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x726F7461
 """Marks the file as rota's ("rota" in ASCII), so that another program's database is never migrated by mistake."""
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What a connection raises. Of a damaged schema SQLite's own message may be no text, which Python then cannot decode."""
 BUSY_TIMEOUT = 10.0
 """Seconds to wait for another process's write before giving up."""
 
@@ -45,7 +47,7 @@ def open_database(path: str | os.PathLike[str], *, readonly: bool = False, threa
     try:
         _configure(connection, readonly=readonly)
         _bring_up_to_date(connection, file, readonly=readonly)
-    except sqlite3.Error as error:
+    except ERRORS as error:
         connection.close()
         raise _unavailable(file, error) from error
     except BaseException:
@@ -58,7 +60,7 @@ def damage(connection: sqlite3.Connection) -> list[str]:
     """What SQLite's own check finds wrong with the file; empty when sound. Reads the whole file."""
     try:
         found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(20)")]
-    except sqlite3.DatabaseError as error:
+    except ERRORS as error:
         return [str(error)]
     return [] if found == ["ok"] else found
 
@@ -190,7 +192,7 @@ def _text(path: str) -> str:
 
 def _unavailable(file: str, error: Exception) -> StoreUnavailable:
     text = str(error)
-    if "not a database" in text or "malformed" in text:
+    if isinstance(error, UnicodeDecodeError) or "not a database" in text or "malformed" in text:
         return StoreDamaged(
             f"{file} is damaged or not a database ({text})",
             "move it aside (with its -wal and -shm) and start rota again, or put a backup in its place",
