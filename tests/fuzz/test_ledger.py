@@ -6,7 +6,7 @@ import logging
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,13 @@ def reopened(home: Home) -> set[str]:
     return {spec.name for _, spec in rows}
 
 
+def recovered(home: Home) -> set[str]:
+    """What can be opened, and only fails later, ends the daemon once; the next one starts from the second copy."""
+    with suppress(SystemExit):
+        return reopened(home)
+    return reopened(home)
+
+
 def copy_of(master: Path) -> Home:
     target = master / "tried"
     shutil.rmtree(target, ignore_errors=True)
@@ -96,7 +103,7 @@ def test_a_damaged_database_comes_back_from_its_second_copy(master: Path, name: 
     scribble(Path(home.path, name), data)
     said = ""
     try:
-        assert reopened(home) == NAMES
+        assert recovered(home) == NAMES
     except StoreUnavailable as error:
         said = error.message
     # What by its own header is another program's, or of a newer rota, is not overwritten; people are told.
@@ -111,6 +118,29 @@ def test_a_schema_that_is_no_text(master: Path) -> None:
     assert broken != path.read_bytes()
     path.write_bytes(broken)
     assert reopened(home) == NAMES
+
+
+HEADER = {
+    "write version": (18, 255),
+    "reserved bytes": (20, 255),
+    "schema format": (47, 255),
+    "no schema version": (63, 0),
+    "an older schema version": (63, 1),
+}
+
+
+@pytest.mark.parametrize("name", HEADER)
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_header_with_one_byte_changed(master: Path, name: str, journal: bool) -> None:
+    home = copy_of(master)
+    at, value = HEADER[name]
+    content = bytearray(Path(home.db).read_bytes())
+    content[at] = value
+    Path(home.db).write_bytes(content)
+    if not journal:
+        for suffix in ("-wal", "-shm"):
+            Path(home.db + suffix).unlink(missing_ok=True)
+    assert recovered(home) == NAMES
 
 
 @effort(20)

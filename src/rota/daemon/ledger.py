@@ -7,6 +7,8 @@ written as soon as it can be: supervision goes on, and `degraded` says why the l
 from __future__ import annotations
 
 import logging
+import os
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -90,6 +92,18 @@ class Ledger:
         self.turn = self._written_turn = int(turn) if turn.isdecimal() else 0
         self._snapshot_due = bool(found)  # nobody knows what became of the second copy meanwhile
         return found
+
+    def check_writable(self) -> None:
+        """A file whose header claims to be of a later format opens for reading only, whatever its mode.
+
+        Raises:
+            sqlite3.DatabaseError: this one does.
+        """
+        try:
+            self.connection.execute("DELETE FROM settings WHERE key = ''")
+        except sqlite3.OperationalError as error:
+            if "readonly" in str(error):
+                raise
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from the second copy: rows that are not in it are forgotten."""
@@ -261,6 +275,7 @@ class Ledger:
             pass
         if not self._snapshot_due:
             log.critical("the ledger is damaged (%s); starting over from the second copy, nothing restarts", error)
+            move_aside(self._home, self._clock)  # what can still be read of it must not be believed again
             raise SystemExit(DAMAGED)
 
     # --- the second copy -------------------------------------------------------------------------------------------
@@ -282,6 +297,15 @@ class Ledger:
         except OSError as error:
             log.warning("cannot write %s: %s", second_copy.snapshot_path(self._home), error.strerror)
             self._snapshot_due = True
+
+
+def move_aside(home: Home, clock: Clock) -> str:
+    """Rename a damaged database; its new name."""
+    aside = f"{home.db}.damaged-{int(clock.now())}"
+    for suffix in ("", "-wal", "-shm"):
+        if os.path.exists(home.db + suffix):
+            os.replace(home.db + suffix, aside + suffix)
+    return aside
 
 
 def is_damage(error: Exception) -> bool:

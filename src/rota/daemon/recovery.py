@@ -8,7 +8,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from rota.daemon.ledger import Ledger
+from rota.daemon.ledger import Ledger, move_aside
 from rota.daemon.second_copy import read_snapshot, snapshot_turn
 from rota.errors import StoreDamaged
 from rota.stores.database import damage
@@ -34,6 +34,7 @@ def open_ledger(home: Home, clock: Clock) -> tuple[Ledger, list[tuple[Instance, 
         return _rebuild(home, clock, error.message)
     try:
         rows = ledger.load()
+        ledger.check_writable()
     except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
         found = damage(ledger.connection)
         ledger.connection.close()
@@ -55,10 +56,7 @@ def _catch_up(home: Home, ledger: Ledger) -> list[tuple[Instance, AppSpec]]:
 
 
 def _rebuild(home: Home, clock: Clock, why: str) -> tuple[Ledger, list[tuple[Instance, AppSpec]]]:
-    aside = f"{home.db}.damaged-{int(clock.now())}"
-    for suffix in ("", "-wal", "-shm"):
-        if os.path.exists(home.db + suffix):
-            os.replace(home.db + suffix, aside + suffix)
+    aside = move_aside(home, clock)
     snapshot = read_snapshot(home)
     rows = snapshot.rows
     log.error("the ledger was damaged (%s): moved to %s, %d instances restored from state.json", why, aside, len(rows))

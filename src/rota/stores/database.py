@@ -20,6 +20,8 @@ APPLICATION_ID = 0x726F7461
 """Marks the file as rota's ("rota" in ASCII), so that another program's database is never migrated by mistake."""
 ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What a connection raises. Of a damaged schema SQLite's own message may be no text, which Python then cannot decode."""
+_DAMAGED = ("not a database", "malformed", "unsupported file format", "already exists", "duplicate column")
+"""What SQLite says of a broken file. The last two: it has more than the version in its header says."""
 BUSY_TIMEOUT = 10.0
 """Seconds to wait for another process's write before giving up."""
 
@@ -192,7 +194,7 @@ def _text(path: str) -> str:
 
 def _unavailable(file: str, error: Exception) -> StoreUnavailable:
     text = str(error)
-    if isinstance(error, UnicodeDecodeError) or "not a database" in text or "malformed" in text:
+    if isinstance(error, UnicodeDecodeError) or any(words in text for words in _DAMAGED):
         return StoreDamaged(
             f"{file} is damaged or not a database ({text})",
             "move it aside (with its -wal and -shm) and start rota again, or put a backup in its place",
