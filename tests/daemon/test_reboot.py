@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rota.errors import DaemonUnreachable
+from rota.jobs.run import Outcome, RunState
 from rota.process.spec import RestartSpec, StopSpec
 from rota.wire.messages import Act, Save
 from tests.daemon.host import python, shell, spec
+from tests.daemon.jobs_bed import ended, job, notes, noting, row, run
+from tests.eventually import eventually
 
 if TYPE_CHECKING:
     from tests.daemon.host import Host
@@ -70,6 +73,36 @@ def test_a_reboot_while_something_was_being_stopped(host: Host) -> None:
     reboot(host)
     host.wake()
     assert host.status("app") == "stopped"
+
+
+def test_runs_that_the_machine_took_with_it_are_abandoned_and_their_policy_decides(host: Host, tmp_path: Path) -> None:
+    work = tmp_path
+    host.start_all(
+        [
+            job("once", noting(work, "exec sleep 1000")),
+            job("again", noting(work, f"[ -e {work}/go ] || exec sleep 1000"), retries=1, retry_backoff=0.05),
+            job("between", noting(work, f"[ -e {work}/go ]"), retries=1, retry_backoff=1.0),
+            job("queued", noting(work, f"[ -e {work}/go ] || exec sleep 1000"), overlap="queue"),
+        ]
+    )
+    once, again, between, first, second = (run(host, name) for name in ("once", "again", "between", "queued", "queued"))
+    eventually(lambda: len(notes(work)) == 4 and row(host, between).state is RunState.WAITING)
+    reboot(host)
+    (work / "go").touch()
+    host.wake()
+    found = {id: ended(host, id) for id in (once, again, between, first, second)}
+    outcomes = {id: (row.outcome, row.attempt) for id, row in found.items()}
+    assert outcomes == {
+        once: (Outcome.ABANDONED, 1),
+        again: (Outcome.OK, 2),
+        between: (Outcome.OK, 2),
+        first: (Outcome.ABANDONED, 1),
+        second: (Outcome.OK, 1),
+    }
+    assert found[once].error
+    assert sorted(note[:2] for note in notes(work)) == sorted(
+        [(once, 1), (again, 1), (again, 2), (between, 1), (between, 2), (first, 1), (second, 1)]
+    )
 
 
 # --- starting -------------------------------------------------------------------------------------------------------
