@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime, tzinfo
+    from datetime import date, datetime, tzinfo
 
 MINUTE = 60
 HOUR = 3600
@@ -86,12 +87,20 @@ def instant(at: float, zone: tzinfo | None = None) -> datetime:
 
 def clock_time(at: float, now: float, zone: tzinfo | None = None) -> str:
     """An instant as short as it is unambiguous from `now`: `02:00`, `Thu 02:00`, `12 Mar 02:00`, `12 Mar 2027 02:00`."""
-    then, today = instant(at, zone), instant(now, zone)
-    if then.date() == today.date():
-        return f"{then:%H:%M}"
-    if abs((then.date() - today.date()).days) < 7:
-        return f"{then:%a %H:%M}"
-    return f"{then.day} {then:%b %H:%M}" if then.year == today.year else f"{then.day} {then:%b %Y %H:%M}"
+    then, today = instant(at, zone), _day(now, zone)
+    clock = f"{then.hour:02d}:{then.minute:02d}"
+    days = then.toordinal() - today.toordinal()
+    if not days:
+        return clock
+    if abs(days) < 7:
+        return f"{then:%a} {clock}"
+    return f"{then.day} {then:%b} {clock}" if then.year == today.year else f"{then.day} {then:%b %Y} {clock}"
+
+
+@lru_cache(maxsize=4)
+def _day(now: float, zone: tzinfo | None) -> date:
+    # The same for every row of a long list.
+    return instant(now, zone).date()
 
 
 def stamp(at: float, zone: tzinfo | None = None) -> str:

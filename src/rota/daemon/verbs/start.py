@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from rota.daemon.world import World
     from rota.process.spec import AppSpec
     from rota.wire.messages import StartSpecs
+
+
+AT_ONCE = 500
+"""Instances made in one turn of the loop, and in one write."""
 
 
 async def start_specs(world: World, request: StartSpecs, answer: Answer, inbox: Inbox) -> None:
@@ -130,7 +135,10 @@ async def _match_number(world: World, spec: AppSpec, entries: list[Entry], answe
 async def _create(world: World, specs: Sequence[AppSpec], answer: Answer) -> tuple[list[Entry], dict[Entry, str]]:
     """All instances, and those held back for want of another app."""
     copies = [spec for spec in specs for _ in range(resolved_instances(spec.instances, world.cpus))]
-    created = world.supervisor.create(copies, _starts_now)
+    created: list[Entry] = []
+    for first in range(0, len(copies), AT_ONCE):
+        created += world.supervisor.create(copies[first : first + AT_ONCE], _starts_now)
+        await asyncio.sleep(0)
     return created, await _launch(world, created, answer)
 
 
