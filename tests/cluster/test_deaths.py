@@ -139,6 +139,20 @@ def test_who_waited_for_the_dead_one(host: Host, server: str) -> None:
 
 
 @pytest.mark.parametrize("server", BOTH)
+def test_one_of_two_is_stopped_under_load(host: Host, server: str) -> None:
+    port = free_port()
+    start(host, server, port)
+    with Load(port) as load, Load(port, keep=True) as kept:
+        eventually(lambda: load.answered > 20)
+        assert host.show(Act(action="stop", targets=("0",))).code == 0
+        eventually(lambda n=load.answered: load.answered > n + 20)
+        assert host.show(Act(action="start", targets=("0",))).code == 0
+        eventually(lambda: len({ask(port).split()[0] for _ in range(12)}) == 2)
+    assert (load.failed, kept.failed) == ({}, {})
+    assert [record.spec.restart.autorestart for record in host.records()] == [True, True]
+
+
+@pytest.mark.parametrize("server", BOTH)
 def test_scaling_under_load(host: Host, server: str) -> None:
     port = free_port()
     start(host, server, port, 2)

@@ -162,6 +162,22 @@ class Rollouts:
         self._world.supervisor.want([leaver.id], "forget", "replaced by a reload")
         await self._world.supervisor.settled([leaver.id], is_stuck)
 
+    async def relieve(self, ending: Sequence[Entry]) -> None:
+        """Before some instances of an app are ended while others stay: those others get the new connections, and what these
+        have comes to its end."""
+        ids = {entry.id for entry in ending}
+        left = {
+            entry.name
+            for entry in self._world.supervisor.entries.values()
+            if entry.id not in ids and isinstance(entry.instance.actual, Ready)
+        }
+        members = self._world.clusters.room().members
+        await asyncio.gather(*(self._relieve(entry) for entry in ending if entry in members and entry.name in left))
+
+    async def _relieve(self, entry: Entry) -> None:
+        await emptied(self._world, entry)
+        await drained(self._world, entry)
+
     async def clear(self, leaving: Sequence[Entry]) -> None:
         """Before instances are ended for good: no new connection goes to them, and those they have come to their end."""
         members = [entry for entry in leaving if entry in self._world.cluster.members]

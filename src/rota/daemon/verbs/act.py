@@ -14,7 +14,7 @@ from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
 from rota.errors import NotPermitted, RotaError, SpecError, TargetNotFound
-from rota.process.spec import AppSpec
+from rota.process.spec import AppSpec, in_cluster
 from rota.process.state import Failed, Ready, Stopping, Up, process_of
 from rota.render.ids import ids_text
 
@@ -190,10 +190,12 @@ async def _perform(world: World, action: Action, answer: Answer, entries: Sequen
                 report_held(answer, held)
             case "stop":
                 _cancel_runs(world, entries, "stopped by the user")
+                await _relieve(world, entries)
                 world.supervisor.want([entry.id for entry in entries], "down", "stopped by the user")
                 await _each(entries, 0, lambda entry: _until_idle(world, entry), lambda entry: ticked(entry, left))
             case "delete":
                 _cancel_runs(world, entries, "its job was deleted")
+                await _relieve(world, entries)
                 await forget(world, entries, "deleted by the user")
                 await _each(entries, 0, lambda entry: _until_idle(world, entry), lambda entry: ticked(entry, left))
             case "restart" | "reload":
@@ -201,6 +203,11 @@ async def _perform(world: World, action: Action, answer: Answer, entries: Sequen
                 await _each(entries, many, lambda entry: restart(world, entry), lambda entry: ticked(entry, left))
 
     await shown(answer, doing, entries, still, work)
+
+
+async def _relieve(world: World, entries: Sequence[Entry]) -> None:
+    if any(in_cluster(entry.spec) for entry in entries):
+        await world.clusters.rollouts().relieve(entries)
 
 
 async def _each(
