@@ -42,6 +42,7 @@ class Bench:
     def __init__(self) -> None:
         self.buffer = bytearray(LOOK)
         self.floods = 0
+        self._tees: bool | None = None
         self._side: tuple[int, int] | None = None
         self._null = -1
 
@@ -51,6 +52,12 @@ class Bench:
             self._side = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             _grow(self._side[1], CHUNK)
         return self._side
+
+    def tees(self) -> bool:
+        """Whether this system has what `Fifo` needs."""
+        if self._tees is None:
+            self._tees = _tee_works(self)
+        return self._tees
 
     def null(self) -> int:
         """A descriptor of /dev/null to write to."""
@@ -225,7 +232,7 @@ class BufferedFifo:
 
 def open_source(fd: int, bench: Bench) -> Source:
     """The best source this system offers for the FIFO `fd` (opened O_RDONLY | O_NONBLOCK)."""
-    return Fifo(fd, bench) if _tee_works(bench) else BufferedFifo(fd)
+    return Fifo(fd, bench) if bench.tees() else BufferedFifo(fd)
 
 
 if sys.platform == "linux":
