@@ -24,7 +24,6 @@ from rota.daemon.meters import Meters
 from rota.daemon.perform import Effects
 from rota.daemon.procs import spawn
 from rota.daemon.procs.descent import Reapers
-from rota.daemon.procs.host import HostMeter
 from rota.daemon.procs.usage import Sampler
 from rota.daemon.recovery import open_ledger
 from rota.daemon.scheduling import Scheduling
@@ -49,6 +48,9 @@ log = logging.getLogger("rota")
 
 HOUSEKEEPING = 1.0
 """Seconds between retries of a ledger that could not be written, and writes of its second copy."""
+
+APPS_FIRST = 0.2
+"""Seconds after which the figures of the machine are begun with."""
 
 
 def main(argv: list[str]) -> int:
@@ -173,9 +175,7 @@ class Daemon:
         signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
     async def _serve(self) -> int:
-        host = HostMeter(self.clock)
-        self.world.host = lambda: host.metrics if self.settings.shows_host else None
-        work = (self._housekeeping(), self._bring_back(), self.meters.watch(), host.watch())
+        work = (self._housekeeping(), self._bring_back(), self.meters.watch(), self._watch_host())
         background = [self.world.loop.create_task(task) for task in work]
         try:
             code = await self._ending
@@ -208,6 +208,14 @@ class Daemon:
         if wanted and not os.environ.get("ROTA_FRESH"):
             log.info("bringing back %d instances that were running", len(wanted))
             await start_in_order(self.world, wanted, "rota came back")
+
+    async def _watch_host(self) -> None:
+        await self.clock.sleep(APPS_FIRST)
+        from rota.daemon.procs.host import HostMeter
+
+        host = HostMeter(self.clock)
+        self.world.host = lambda: host.metrics if self.settings.shows_host else None
+        await host.watch()
 
     async def _housekeeping(self) -> None:
         while True:
