@@ -44,6 +44,14 @@ def _header(scratch: Scratch, rng: random.Random) -> None:
         file.write(rng.randbytes(100))
 
 
+def _header_byte(scratch: Scratch, rng: random.Random) -> None:
+    """Still a database by its looks: of a later format, with less room on each page, or of an older schema."""
+    at, value = rng.choice(((18, 255), (20, 255), (47, 7), (63, 0), (63, 1)))
+    with open(scratch.home.db, "r+b") as file:
+        file.seek(at)
+        file.write(bytes([value]))
+
+
 def _database_cut(scratch: Scratch, rng: random.Random) -> None:
     os.truncate(scratch.home.db, rng.randrange(1, max(2, os.stat(scratch.home.db).st_size)))
 
@@ -88,6 +96,7 @@ def _settings(scratch: Scratch, rng: random.Random) -> None:
 DAMAGES: dict[str, Damage] = {
     "database overwritten": _database,
     "database header overwritten": _header,
+    "one byte of the database's header changed": _header_byte,
     "database cut short": _database_cut,
     "database emptied": _database_emptied,
     "database removed": _database_gone,
