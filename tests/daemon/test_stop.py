@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from rota.errors import TargetNotFound, UsageError
 from rota.process.spec import RestartSpec, StopSpec
 from rota.wire.messages import Act, StartSpecs
-from tests.daemon.host import alive, kill, python, shell, spec
+from tests.daemon.host import PROGRAM, Host, alive, kill, python, shell, spec
 from tests.eventually import eventually
-
-if TYPE_CHECKING:
-    from tests.daemon.host import Host
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -198,3 +196,53 @@ def test_silent_says_nothing(host: Host) -> None:
     host.show(StartSpecs(specs=(spec("app", SLEEP),)), silent=True)
     shown = host.show(Act(action="stop", targets=("app",)), silent=True)
     assert (shown.code, shown.out, shown.err) == (0, "", "")
+
+
+def escaped(pids: set[int]) -> set[int]:
+    return {pid for pid in every_sleep() - pids if alive(pid)}
+
+
+def every_sleep() -> set[int]:
+    """Every `sleep 612` of this machine."""
+    found = set()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{name}/cmdline").read_bytes() == b"sleep\x00612\x00":
+                found.add(int(name))
+    return found
+
+
+@pytest.mark.parametrize("how", ["fresh", "user"])
+def test_a_daemonised_process_without_our_environment_goes_too(host: Host, how: str) -> None:
+    if how == "user" and os.geteuid() != 0:
+        pytest.skip("only root may change the user")
+    before = every_sleep()
+    host.start("api", python("escape", how), stop=StopSpec(kill_timeout=5.0))
+    host.logs("api", "ready")
+    (stray,) = eventually(lambda: escaped(before))
+    assert b"ROTA" not in Path(f"/proc/{stray}/environ").read_bytes()
+    host.call(Act(action="stop", targets=("api",)))
+    assert not alive(stray)
+
+
+def test_what_an_app_left_behind_goes_with_it_when_it_crashes(host: Host) -> None:
+    before = every_sleep()
+    host.start("api", python("escape", "fresh"), restart=RestartSpec(autorestart=False))
+    host.logs("api", "ready")
+    (stray,) = eventually(lambda: escaped(before))
+    kill(host.pid("api"))
+    host.reaches("api", "stopped")
+    assert not alive(stray)
+
+
+def test_a_keeper_started_from_inside_an_app_does_not_belong_to_it(host: Host, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    line = f"ROTA_HOME={inner} {PROGRAM} ping; sleep 600"
+    host.start("api", shell(line))
+    other = Host(inner)
+    try:
+        eventually(other.answers, 20)
+        host.call(Act(action="stop", targets=("api",)))
+        assert other.answers()
+    finally:
+        other.end()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 MARKER = "ROTA_INSTANCE"
 """rota.process.environ.MARKER; a test keeps the two equal, an import would cost the command line."""
+MARKS_FROM = 1 << 61
+"""rota.daemon.procs.mark.LEAST; the same test."""
 KEEPER_PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "main.py")
 
 
@@ -56,7 +60,12 @@ def take_lock(home: Home) -> int | None:
 
 
 def clean_environ() -> dict[str, str]:
-    """Ours, without what marks a process as an app's: a keeper started from inside an app of another home is not its."""
+    """Ours, without what marks a process as an app's: a keeper started from inside an app of another home is not its. The
+    limit that marks it as well (`rota.daemon.procs.mark`) is lifted from this process, to be inherited so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+    if soft >= MARKS_FROM:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
     return {name: value for name, value in os.environ.items() if name != MARKER}
 
 

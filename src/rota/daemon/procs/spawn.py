@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from rota.daemon.procs import identity
+from rota.daemon.procs.mark import marked
 from rota.daemon.procs.proc_stat import read_stat
 from rota.errors import NotPermitted, SpawnFailed
+from rota.process.environ import MARKER
 from rota.process.state import Process
 
 if TYPE_CHECKING:
@@ -211,20 +213,21 @@ def _popen(order: Order, pipes: _Pipes) -> int:
         os.close(_RESERVE.pop())
     resource.setrlimit(resource.RLIMIT_NOFILE, ORIGINAL_NOFILE)
     try:
-        popen = subprocess.Popen(
-            (*order.prefix, *spec.command()),
-            stdin=pipes.child["in"],
-            stdout=pipes.child["out"],
-            stderr=pipes.child["err"],
-            cwd=spec.cwd,
-            env=environ,
-            start_new_session=True,
-            pass_fds=pass_fds,
-            umask=-1 if spec.umask is None else spec.umask,
-            user=user,
-            group=group,
-            extra_groups=groups,
-        )
+        with marked(f"{MARKER}={environ.get(MARKER, '')}".encode()):
+            popen = subprocess.Popen(
+                (*order.prefix, *spec.command()),
+                stdin=pipes.child["in"],
+                stdout=pipes.child["out"],
+                stderr=pipes.child["err"],
+                cwd=spec.cwd,
+                env=environ,
+                start_new_session=True,
+                pass_fds=pass_fds,
+                umask=-1 if spec.umask is None else spec.umask,
+                user=user,
+                group=group,
+                extra_groups=groups,
+            )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         _reserve()

@@ -1,8 +1,8 @@
 """The process tree of one generation of an instance: who belongs to it, ending them, and waiting until none is left.
 
 A member is whatever descends from the main process, shares its session or process group, carries the instance's marker in
-its environment, or was seen as a descendant before. One kind escapes: a process that was never seen, whose parents have all
-ended, in a session of its own, with a fresh environment. (Why no cgroups: docs/architecture.md.)
+its environment or the mark that goes with it in its limits (`rota.daemon.procs.mark`), or was seen as a descendant before.
+(Why no cgroups: docs/architecture.md.)
 Signals go through pidfds that were verified after opening, never to a bare pid. Linux only.
 """
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from rota.daemon.procs.descent import children_now, children_of, every_process, has_entry, walk
 from rota.daemon.procs.identity import boot_id, reopen, send, start_ticks
+from rota.daemon.procs.mark import mark_of, read_mark
 from rota.daemon.procs.proc_stat import read_stat
 from rota.errors import NotPermitted
 from rota.process.state import Process
@@ -47,6 +48,7 @@ class Tree:
 
     def __init__(self, root: Process, marker: bytes, reapers: Reapers, pidfd: int | None = None) -> None:
         self._root, self._marker, self._reapers, self._pidfd = root, marker, reapers, pidfd
+        self._mark = mark_of(marker)
         self._parent = self._parent_of_root()
         self._seen: dict[int, int] = {}
         self._killing = False
@@ -148,7 +150,7 @@ class Tree:
             return False
         if self._root.pid in (stat.session, stat.pgrp) and self._owns_session():
             return True
-        return has_entry(pid, self._marker)
+        return has_entry(pid, self._marker) or read_mark(pid) == self._mark
 
     def _owns_session(self) -> bool:
         """Whether the session's number is still ours: the kernel keeps it from reuse while one member lives.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rota.daemon.procs.descent import children_of, environment_of
 from rota.daemon.procs.identity import TICKS_PER_SECOND
+from rota.daemon.procs.mark import mark_of, read_mark
 from rota.daemon.procs.proc_stat import DEAD_STATES
 from rota.process.record import Usage
 
@@ -113,15 +114,19 @@ class Sampler:
                 if pid in known or pid in self._reapers.mains or pid == os.getpid():
                     continue
                 tree = next((self._by_marker[e] for e in environment_of(pid) if e in self._by_marker), None)
+                tree = tree or self._by_mark(read_mark(pid))
                 if tree is None:
                     self._strangers.add(pid)
                 else:
                     tree.add(pid)
 
+    def _by_mark(self, mark: int | None) -> _Tree | None:
+        return next((tree for tree in self._trees.values() if tree.mark == mark), None) if mark else None
+
 
 class _Tree:
     def __init__(self, marker: bytes) -> None:
-        self.marker = marker
+        self.marker, self.mark = marker, mark_of(marker)
         self.processes: dict[int, _Counted] = {}
         self._measured: float | None = None
         self._usage = Usage()
