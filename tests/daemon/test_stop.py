@@ -87,14 +87,15 @@ def test_children_get_the_signal_as_well(host: Host) -> None:
     assert "child\n" in host.log("app")
 
 
-def test_without_treekill_only_the_main_process_is_asked(host: Host) -> None:
+def test_without_treekill_the_main_process_is_asked_and_what_it_leaves_behind_afterwards(host: Host) -> None:
     script = (
-        "sh -c 'trap \"echo child; exit 0\" TERM; echo up; while :; do sleep 0.02; done' & trap 'exit 0' TERM; wait"
+        "sh -c 'trap \"echo child; exit 0\" TERM; echo up; while :; do sleep 0.02; done' & "
+        "trap 'sleep 0.2; echo main; exit 0' TERM; wait"
     )
-    host.start("app", shell(script), stop=StopSpec(signal="SIGTERM", tree=False, kill_timeout=0.4))
+    host.start("app", shell(script), stop=StopSpec(signal="SIGTERM", tree=False, kill_timeout=10.0))
     host.logs("app", "up\n")
     stop(host, "app")
-    assert host.log("app") == "up\n", "the child was not asked, but taken at the end"
+    assert host.log("app") == "up\nmain\nchild\n"
     assert host.status("app") == "stopped"
 
 
