@@ -69,6 +69,7 @@ def main(argv: list[str]) -> int:
         return PERMANENT
     settings = Settings(home)
     _log_to(files, home, settings)
+    settings.read_environment()
     spawn.raise_nofile()
     state = _handed_over(_take_fd(STATE_FD))
     if state is not None:

@@ -11,7 +11,7 @@ import msgspec
 from rota.daemon import steering
 from rota.errors import SpecError
 from rota.logs.rotation import RotationPolicy, daily, policy_from_settings
-from rota.process.defaults import settled
+from rota.process.defaults import Defaults, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +32,14 @@ class Settings:
         self._home = home
         self._conf: dict[str, Any] = {}
         self.rotation = RotationPolicy()
-        self.defaults = steering.defaults()
-        self.worker_interval = steering.seconds("WORKER_INTERVAL", steering.WORKER_INTERVAL) or steering.WORKER_INTERVAL
+        self.defaults = Defaults()
+        self.worker_interval = steering.WORKER_INTERVAL
         self.reload()
+
+    def read_environment(self) -> None:
+        """Take up what the daemon's environment says; once there is a log to complain in."""
+        self.defaults = steering.defaults()
+        self.worker_interval = steering.seconds("WORKER_INTERVAL", self.worker_interval) or self.worker_interval
 
     def settled(self, spec: AppSpec) -> AppSpec:
         """A specification with the home's defaults where it says nothing itself."""

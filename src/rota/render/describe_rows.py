@@ -106,10 +106,9 @@ def _processes(record: Record) -> str:
 def stop_text(spec: AppSpec) -> str:
     """`SIGINT to the whole tree, SIGKILL after 1.6s`."""
     stop = spec.stop
-    first = "the message shutdown" if stop.with_message else stop.signal
-    return (
-        f"{first} to the {'whole tree' if stop.tree else 'main process'}, SIGKILL after {duration(stop.kill_timeout)}"
-    )
+    if stop.with_message:
+        return f"the message shutdown to the main process, SIGKILL after {duration(stop.kill_timeout)}"
+    return f"{stop.signal} to the {'whole tree' if stop.tree else 'main process'}, SIGKILL after {duration(stop.kill_timeout)}"
 
 
 def restart_text(spec: AppSpec) -> str:
