@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
 import sys
 import urllib.error
@@ -19,6 +21,8 @@ from tests.daemon.jobs_bed import finished, job, runs
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.daemon.host import Host, Shown
 
 
@@ -124,6 +128,14 @@ def test_health_from_the_daemons_side(shop: Host) -> None:
     text = shop.cli("health")
     assert text.out.splitlines()[1].split()[:2] == ["fails", "FAILING"]
     assert "hunter2" not in text.text + json.dumps(body)
+    # Whoever looks and closes the database last must leave the daemon's write-ahead log where it is.
+    assert {path for path in opened(shop.daemon) if "rota.db-wal" in path} == {f"{shop.path}/rota.db-wal"}
+
+
+def opened(pid: int) -> Iterator[str]:
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/{pid}/fd/{number}")
 
 
 def ask(port: int, path: str, method: str = "GET", token: str = "") -> tuple[int, Any]:
