@@ -163,4 +163,13 @@ def test_bootstrap_can_be_switched_off(host: Host) -> None:
     environ = next(iter(pids(host)))
     with open(f"/proc/{environ}/environ", "rb") as file:
         assert b"PYTHONPATH" not in file.read()
+    before = pids(host)
+    assert reload(host).code == 0  # one that binds by itself is restarted: beside it there is no place for a second
+    assert not pids(host) & before
+    eventually(lambda: accepts(port))
     assert AppSpec(name="x").exec_mode == "fork"
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

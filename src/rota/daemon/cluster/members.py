@@ -313,6 +313,13 @@ class Cluster:
         others = in_cluster(entry.spec) and bool(self.listeners.of(entry.name))
         return not others or self.listens(entry)
 
+    def asks_us(self, entry: Entry) -> bool:
+        """Whether its process gets its sockets from us: of one that binds by itself there cannot be two."""
+        member = self.members.get(entry)
+        if entry.spec.listen or member is None:
+            return bool(entry.spec.listen)
+        return member.node is not None or (member.python is not None and member.python.active)
+
     def listens(self, entry: Entry) -> bool:
         """Whether the process has listened on anything."""
         member = self.members.get(entry)

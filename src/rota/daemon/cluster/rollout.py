@@ -53,7 +53,8 @@ class Rollouts:
 
     def possible(self, entry: Entry) -> bool:
         """Whether a second copy can run beside it: its listening sockets are rota's, and it is up."""
-        return in_cluster(entry.spec) and isinstance(entry.instance.actual, Ready | Up)
+        up = in_cluster(entry.spec) and isinstance(entry.instance.actual, Ready | Up)
+        return up and self._world.cluster.asks_us(entry)
 
     async def roll(
         self,

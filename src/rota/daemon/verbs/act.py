@@ -162,11 +162,13 @@ def announce(answer: Answer, action: Action, target: str, entries: Sequence[Entr
 
 
 def say_how_reloaded(answer: Answer, action: Action, entries: Sequence[Entry]) -> None:
-    """In fork mode no second copy can run beside the first one, and nobody shall believe it did."""
+    """Where no second copy can run beside the first one nobody shall believe that it did."""
     if action != "reload":
         return
-    for name in dict.fromkeys(e.name for e in entries if e.spec.job is None and process_of(e.instance.actual)):
-        answer.say(f"App {name} runs in fork mode: its reload is a graceful restart, with a moment without it", "info")
+    running = [entry for entry in entries if entry.spec.job is None and process_of(entry.instance.actual)]
+    for name, shares in {entry.name: in_cluster(entry.spec) for entry in running}.items():
+        why = "binds its ports itself" if shares else "runs in fork mode"
+        answer.say(f"App {name} {why}: its reload is a graceful restart, with a moment without it", "info")
 
 
 async def _perform(world: World, action: Action, answer: Answer, entries: Sequence[Entry], parallel: int) -> None:
