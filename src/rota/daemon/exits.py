@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 ASK_AGAIN = 0.01
 GIVE_UP = 1.0
 """How long to ask for the exit status of a process that is not ours before it is called unknown, seconds."""
+PER_TURN = 8
+"""Exits dealt with in one turn of the loop, a replacement each: clients have their turn in between."""
 
 
 class _Watched(msgspec.Struct, eq=False):
@@ -44,6 +46,7 @@ class ExitWatch:
     ) -> None:
         self._loop, self._clock, self._supervisor, self._keeper = loop, clock, supervisor, keeper
         self._watched: dict[tuple[int, int], _Watched] = {}
+        self._this_turn = 0
 
     def watch(self, id: int, child: Child) -> None:
         """Report the end of this process to instance `id`."""
@@ -76,6 +79,11 @@ class ExitWatch:
                 os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
 
     def _ended(self, watched: _Watched) -> None:
+        if self._this_turn >= PER_TURN:
+            return  # its pidfd is as readable in the next turn
+        if not self._this_turn:
+            self._loop.call_soon(self._next_turn)
+        self._this_turn += 1
         child = watched.child
         if child.own:
             try:
@@ -87,6 +95,9 @@ class ExitWatch:
                     self._report(watched, self._from_waitid(found))
                 return
         self._ask_the_kernel(watched)
+
+    def _next_turn(self) -> None:
+        self._this_turn = 0
 
     def _from_waitid(self, found: os.waitid_result) -> Exit:
         now = self._clock.now()

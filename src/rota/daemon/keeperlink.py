@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rota.keeper")
 
+PER_TURN = 16
+"""Words of the keeper's taken in one turn of the loop: each may be the end of a process."""
 _FD_SIZE = array.array("i").itemsize
 
 
@@ -187,7 +189,7 @@ class KeeperLink:
             self._loop.remove_writer(self._socket.fileno())
 
     def _readable(self) -> None:
-        for _ in range(64):
+        for _ in range(PER_TURN):
             if self._socket is None:
                 return
             try:
