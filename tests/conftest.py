@@ -1,4 +1,4 @@
-"""In CI (CI=true) a test that skips for want of a program or a service fails: what the gate does not run, nobody knows."""
+"""How every test runs. In CI (CI=true) a test that skips for want of a program or a service fails: what the gate does not run, nobody knows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+# How long an example takes says more of what else the machine is doing than of the code.
+settings.register_profile("rota", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rota")
 
 FACTS = (
     "needs root",
     "only root",
     "needs user namespaces",
-    "no cgroup",
     "a small disk cannot be mounted",
     "this kernel",
     "this machine",
