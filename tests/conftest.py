@@ -1,4 +1,5 @@
-"""How every test runs. In CI (CI=true) a test that skips for want of a program or a service fails: what the gate does not run, nobody knows."""
+"""How every test runs. In CI (CI=true) one that skips for want of a program or a service fails: what the gate does not run,
+nobody knows."""
 
 from __future__ import annotations
 
