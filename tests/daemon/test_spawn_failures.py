@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rota.errors import RotaError
 from rota.wire.messages import Act, Describe, StartSpecs
-from tests.daemon.host import shell, spec
+from tests.daemon.host import PROGRAM, alive, kill, shell, spec
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
@@ -111,3 +115,22 @@ def test_restart_of_what_cannot_start_fails_too(host: Host, work: Path) -> None:
     shown = host.show(Act(action="restart", targets=("api",)))
     assert (shown.code, host.status("api")) == (1, "errored")
     assert f"{program} not found" in shown.err
+
+
+def test_descriptors_run_out_for_the_next_app_and_not_for_the_next_daemon(asleep: Host) -> None:
+    subprocess.run(["sh", "-c", f"ulimit -n 64; exec {PROGRAM} ping"], check=True, timeout=20, capture_output=True)
+    with contextlib.suppress(RotaError):
+        asleep.start("app", shell("exec sleep 1000"), instances=16, exec_mode="fork")
+    running = {record.instance.id: asleep.pid(record.instance.id) for record in asleep.records()}
+    online = {id: pid for id, pid in running.items() if pid}
+    assert 2 <= len(online) < 16
+    assert "rota may open 64 files, too few for this many processes" in asleep.own_log
+    asleep.back(asleep.kill_daemon())
+    assert {id: asleep.pid(id) for id in online} == online
+    keeper, former = asleep.keeper, asleep.daemon
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        kill(keeper, number)
+        kill(former, number)
+    eventually(lambda: not alive(keeper) and not alive(former))
+    asleep.wake()
+    assert {id: asleep.pid(id) for id in online} == online

@@ -35,6 +35,18 @@ ORIGINAL_NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)
 """Taken before the daemon raises its own: children get back what the user had."""
 
 
+def _leave_room(highest: int) -> None:
+    """Descriptors get the lowest free number, so the highest tells how many there are. A daemon that used its last one could
+    be killed, but not followed: taking over a process needs up to five, running it as few as three.
+
+    Raises:
+        OSError: no more processes fit.
+    """
+    _, hard = ORIGINAL_NOFILE
+    if hard != resource.RLIM_INFINITY and highest > hard * 3 // 5:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 class Deposit(Protocol):
     """Gives descriptors to the keeper; an empty list takes them back."""
 
@@ -161,6 +173,7 @@ class _Pipes:
         if self._order.ipc:
             self.ipc, self.child_ipc = socket.socketpair()
             self.ipc.setblocking(False)
+        _leave_room(max(*self.child.values(), *self.ours.values()))
 
     def to_keep(self) -> list[int]:
         return [self.child["out"], self.child["err"], *([self.ipc.fileno()] if self.ipc else [])]
@@ -321,6 +334,12 @@ def _explain(spec: AppSpec, program: str, error: OSError) -> tuple[str, str]:
             return f"{program} may not be executed{who}", f"chmod +x {program}, or name an interpreter"
         case errno.ENOEXEC:
             return f"{program} is not a program this machine can execute", "name an interpreter, or add a #! line"
+        case errno.EMFILE:
+            _, hard = ORIGINAL_NOFILE
+            return (
+                f"cannot start {program}: rota may open {hard} files, too few for this many processes",
+                "raise the hard limit (ulimit -Hn, LimitNOFILE=), then `rota shutdown` and start again",
+            )
         case errno.E2BIG:
             return "arguments and environment are too long for the system", "shorten them (see filter_env)"
         case _:
