@@ -19,7 +19,8 @@ LONGEST_NAME = 160
 def safe_name(name: str) -> str:
     """Every character that is not a letter, digit, dot, dash or backslash becomes a dash. A name too long for a file is cut,
     and marked with a checksum that tells it from others cut alike."""
-    safe = "".join(char if char in _SAFE else "-" for char in name)
+    plain = name.replace("-", "").isalnum() and name.isascii()  # as most are: lists ask for thousands
+    safe = name if plain else "".join(char if char in _SAFE else "-" for char in name)
     return safe if len(safe) <= LONGEST_NAME else f"{safe[:LONGEST_NAME]}-{crc32(name.encode()):08x}"
 
 
