@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -153,6 +154,30 @@ def test_stopping_lets_runs_end_and_tells_the_others(rota: Scheduler) -> None:
     outcomes = {run.job: run.outcome for run in rota.runs()}
     assert outcomes == {"short": Outcome.OK, "long": Outcome.CANCELLED}
     assert handles[0].wait("1s").outcome is Outcome.OK
+
+
+def test_stopping_keeps_its_deadline_whoever_does_not_listen(rota: Scheduler) -> None:
+    go, under_way = threading.Event(), threading.Barrier(3)
+
+    @rota.job(run_on_start=True, kill_after="200ms")
+    def deaf() -> None:
+        under_way.wait()
+        go.wait()
+
+    @rota.job(run_on_start=True, kill_after="200ms")
+    async def stubborn() -> None:
+        await asyncio.to_thread(under_way.wait)
+        while not go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.5)
+
+    rota.start()
+    under_way.wait(timeout=10)
+    began = time.monotonic()
+    rota.stop(timeout="100ms")
+    assert time.monotonic() - began < 8, "some 1.3 s on a machine that has the time"
+    go.set()
+    assert {run.outcome for run in rota.runs()} == {Outcome.STUCK}
 
 
 def test_it_can_be_started_again(rota: Scheduler) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
     from rota.schedule.engine import Engine
     from rota.schedule.execution import Runner
     from rota.schedule.job import Job
+
+
+_LAST_WORDS = 1.0
+"""Seconds that tasks have to end when their loop does."""
 
 
 class Clockwork:
@@ -52,6 +55,18 @@ class Clockwork:
             ended()
 
 
+def wind_up(loop: asyncio.AbstractEventLoop) -> None:
+    """Close a loop of ours. Unlike `asyncio.run` it does not wait for ever for a task that ignores its cancellation, nor for a
+    thread: those were given their time, and given up."""
+    leftover = asyncio.all_tasks(loop)
+    for task in leftover:
+        task.cancel()
+    if leftover:
+        loop.run_until_complete(asyncio.wait(leftover, timeout=_LAST_WORDS))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
 class LoopThread:
     """An event loop in a thread, for async jobs of programs that have none."""
 
@@ -69,14 +84,8 @@ class LoopThread:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
-            leftover = asyncio.all_tasks(self.loop)
-            for task in leftover:
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                self.loop.run_until_complete(asyncio.gather(*leftover, return_exceptions=True))
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
-            self.loop.close()
+            wind_up(self.loop)
 
 
 class Runners:

@@ -14,7 +14,7 @@ from rota.clock import local_zone
 from rota.errors import RotaError, SpecError
 from rota.schedule import logs, surroundings
 from rota.schedule.checkpoints import Checkpoint, HeartbeatHandle
-from rota.schedule.drivers import Clockwork, Runners
+from rota.schedule.drivers import Clockwork, Runners, wind_up
 from rota.schedule.engine import Engine
 from rota.schedule.handle import RunHandle
 from rota.schedule.health.asgi import HealthAsgi
@@ -219,7 +219,11 @@ class Scheduler(Registry):
         """Run as a program until SIGINT or SIGTERM. A second signal ends the runs at once."""
         if self._log_kind is None and not logs.logger.hasHandlers():
             self._log_kind = "human"
-        asyncio.run(self._until_told())
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._until_told())
+        finally:
+            wind_up(loop)
 
     def lifespan(self, app: Any = None) -> AbstractAsyncContextManager[None]:
         """For Starlette and FastAPI: `FastAPI(lifespan=rota.lifespan)`."""
