@@ -116,7 +116,7 @@ def arguments(name: str, peers: Peers, *, quick: bool) -> list[str]:
     less = {
         "processes": ["--sizes", "50:1", "--idle", "3", "--crashes", "8"],
         "survival": ["--kills", "4"],
-        "cluster": ["--rounds", "1", "--seconds", "5", "--wrk-seconds", "1", "--only", "node", "uvicorn"],
+        "cluster": ["--quick"],
         "jobs": ["--jobs", "1000", "--seconds", "10", "--idle", "5"],
         "cron": ["--rounds", "2"],
         "budgets": ["--rounds", "1", "--seconds", "3"],
@@ -128,8 +128,9 @@ def arguments(name: str, peers: Peers, *, quick: bool) -> list[str]:
         "cluster": ["--seconds", "20"],
         "budgets": ["--seconds", "60"],
     }
+    own = ["--no-install"] if name == "cluster" else []  # what can be had is there by now
     words = [word for flag, value in given.get(name, {}).items() if value for word in (flag, value)]
-    return words + (less if quick else more).get(name, [])
+    return own + words + (less if quick else more).get(name, [])
 
 
 def run(name: str, peers: Peers, *, quick: bool) -> tuple[str, Any, float]:
