@@ -48,7 +48,7 @@ def _panel(row: Row, tools: tuple[str, ...], x: int, y: int) -> list[str]:
         kind = "r" if tool == "rota" else "m" if tool == "raw" else ""
         parts.append(_text(x + LABEL - 8, top + 12, tool, kind, "end"))
         if value is None:
-            parts.append(_text(x + LABEL, top + 12, "–", "m"))
+            parts.append(_text(x + LABEL, top + 12, row.absent.get(tool, "–"), "m"))
             continue
         length = max(1.5, value / longest * (PANEL - LABEL - VALUE))
         colour = COLOURS.get(tool, "#999999")

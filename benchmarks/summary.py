@@ -29,6 +29,7 @@ class Row:
         less_is_better: for the plot.
         pictured: whether it belongs into the plot.
         reasons: by tool, why it has no value.
+        absent: by tool, what stands where there is none; else a dash.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     met: bool | None = None
     less_is_better: bool = True
     pictured: bool = True
+    absent: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
     def median(self, tool: str) -> float | None:
@@ -169,7 +171,9 @@ def _survival(found: Mapping[str, Any]) -> Iterable[Row]:
     for figure, (name, target, meets, less) in targets.items():
         values = {tool: one.get(figure, []) for tool, one in columns.items()}
         reasons = {tool: one.get(figure) or next(iter(one.values()), "") for tool, one in told.items()}
-        yield _row(name, values, target, meets, {"raw": NO_DAEMON, **reasons}, less_is_better=less)
+        absent = {tool: "never" for tool, one in told.items() if figure in one and figure == "supervised again ms"}
+        reasons = {"raw": NO_DAEMON, **reasons}
+        yield _row(name, values, target, meets, reasons, less_is_better=less, absent=absent)
 
 
 def _cron(found: Mapping[str, Any]) -> Iterable[Row]:
@@ -217,7 +221,7 @@ def table(found: list[Row]) -> str:
             cell = shown(row.values.get(tool, []))
             reason = row.reasons.get(tool, "was not there") if cell == "–" else ""
             if reason:
-                cell = f"– [{notes.setdefault(reason, len(notes) + 1)}]"
+                cell = f"{row.absent.get(tool, '–')} [{notes.setdefault(reason, len(notes) + 1)}]"
             cells.append(f"**{cell}**" if tool == "rota" else cell)
         verdict = "" if row.met is None else "met" if row.met else "**missed**"
         lines.append(f"| {row.name} | {' | '.join(cells)} | {row.target} | {verdict} |")
