@@ -80,3 +80,11 @@ def test_a_list_of_pm2_is_taken_over(rota: Rota) -> None:
     rota.ok("start", "two")
     assert rota.states()["two"] == "online"
     assert "Failed to read dump file" in rota.fails("import", "pm2")
+
+
+def test_a_setting_of_rotation_that_means_nothing_is_refused(rota: Rota) -> None:
+    rota.ok("set", "rota-logrotate:max_size", "50M")
+    assert "lots" in rota.fails("set", "pm2-logrotate:max_size", "lots")
+    assert 'did you mean "retain"?' in rota.fails("set", "rota-logrotate:retian", "3")
+    assert "cron" in rota.fails("set", "rota-logrotate:rotateInterval", "whenever")
+    assert rota.ok("conf") == "Module: rota-logrotate\n$ rota set rota-logrotate:max_size 50M\n"

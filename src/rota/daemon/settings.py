@@ -10,7 +10,7 @@ import msgspec
 
 from rota.daemon import steering
 from rota.errors import SpecError
-from rota.logs.rotation import RotationPolicy, daily, policy_from_settings
+from rota.logs.rotation import ROTATION_SECTIONS, RotationPolicy, daily, policy_from_settings
 from rota.process.defaults import Defaults, settled
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from rota.process.state import Instance
 
 log = logging.getLogger("rota.settings")
-
-ROTATION_SECTIONS = ("pm2-logrotate", "rota-logrotate", "logrotate")
 
 
 class Settings:

@@ -170,6 +170,8 @@ def beyond_total(files: Iterable[Rotated], live_bytes: int, max_total: int) -> l
 
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)B?", re.IGNORECASE)
+ROTATION_SECTIONS = ("pm2-logrotate", "rota-logrotate", "logrotate")
+"""Names under which `set` stores settings of rotation; later ones win."""
 _SETTINGS: Final = tuple(
     "max_size retain compress dateFormat rotateInterval workerInterval rotateModule TZ max_total".split()  # noqa: SIM905
 )

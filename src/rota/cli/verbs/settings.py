@@ -4,17 +4,19 @@ told to read it again."""
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rota.cli.fast import exit_code
 from rota.cli.settings_file import Settings, key_path, listing
 from rota.errors import TargetNotFound, UsageError
+from rota.logs.rotation import ROTATION_SECTIONS, policy_from_settings
+from rota.timing.cron import Cron
 from rota.wire.messages import Act, Find, Reconfigure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rota.cli.session import Session
 
@@ -80,10 +82,27 @@ def _store(session: Session, pairs: list[tuple[str, str]]) -> int:
     with Settings.locked(session.home) as settings:
         for key, value in pairs:
             settings.put(key_path(key), value)
+        _check_rotation(settings.values)
     code = _applied(session, [key for key, _ in pairs])
     for name in dict.fromkeys(key_path(key)[0] for key, _ in pairs if len(key_path(key)) > 1):
         _print(session, listing(Settings.read(session.home), (name,)))
     return code
+
+
+def _check_rotation(values: dict[str, Any]) -> None:
+    """Refuse what the daemon would have to refuse later, where nobody looks.
+
+    Raises:
+        SpecError: a setting of rotation means nothing.
+    """
+    for name in ROTATION_SECTIONS:
+        if isinstance(given := values.get(name), dict):
+            policy_from_settings(given, _never)
+
+
+def _never(expression: str, tz: str | None) -> Callable[[float], float | None]:
+    Cron(expression, tz=tz or "UTC")
+    return lambda instant: None
 
 
 def _applied(session: Session, keys: Iterable[str]) -> int:

@@ -66,7 +66,10 @@ async def _from_file(world: World, request: StartSpecs, answer: Answer, names: s
         created, held = await _create(world, new, answer)
         copies = Counter(id(entry.spec) for entry in created if entry not in held)
         for spec in new:
-            if copies[id(spec)]:
+            if not _starts_now(spec):
+                waits = "waits until it is due" if spec.job is not None else "is listed, and not started"
+                answer.say(f"App [{spec.name}] {waits} ({copies[id(spec)]} instances)")
+            elif copies[id(spec)]:
                 answer.say(f"App [{spec.name}] launched ({copies[id(spec)]} instances)")
         touched += created
     return touched
