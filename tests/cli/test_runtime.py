@@ -182,3 +182,39 @@ def test_as_pid_1_it_reaps_what_falls_to_it(rota: Rota) -> None:
         command, cwd=rota.cwd, env=rota.environ, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (7, "zombies 0\n"), done.stderr
+
+
+def test_it_ends_when_rota_is_shut_down_beside_it(rota: Rota) -> None:
+    """`docker exec ... rota shutdown`: a container in which nothing runs any more must not look alive."""
+    rota.write("app.py", SLEEPER)
+    running = rota.popen("runtime", "app.py")
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        rota.ok("shutdown")
+        assert running.wait(20) == 0
+        assert rota.pids() == []
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_what_two_killed_programs_left_is_supervised_again(rota: Rota) -> None:
+    rota.write("app.py", SLEEPER)
+    running = rota.popen("runtime", "app.py")
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "up\n"
+        (app,) = [record["pid"] for record in rota.records()]
+        keeper, daemon = rota.pids()
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (keeper, daemon):
+                os.kill(pid, number)
+        eventually(lambda: len(pids := rota.pids()) == 2 and keeper not in pids, 20)
+        assert [record["pid"] for record in rota.records()] == [app]
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 0
+        assert not alive(app)
+    finally:
+        running.kill()
+        running.communicate()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rota.cli.following import NOWHERE, Events, Printer, Sources, Wanted
-from rota.client.autostart import connect
+from rota.client.autostart import connect, is_free, may_have_left_processes
 from rota.errors import DaemonUnreachable, NotPermitted, RotaError
 from rota.logs.tail import POLL_SECONDS
 from rota.wire.messages import Act, Done, Kill, List, ProcessEvent, Said, SendSignal, StartSpecs
@@ -69,7 +69,7 @@ class Foreground:
         self._session, self._auto_exit = session, auto_exit
         self._wanted, self._printer = wanted, Printer(session, wanted)
         self._events = Events(session, self._heard)
-        self._stop = self._changed = False
+        self._stop = self._changed = self._ended = False
         self._to_forward: list[str] = []
 
     def run(self, requests: Sequence[StartSpecs], delay: float = 0.0) -> int:
@@ -126,15 +126,29 @@ class Foreground:
     def _until_over(self) -> None:
         self._changed = True
         while not self._stop:
+            if self._was_ended():
+                self._stop = self._ended = True
+                return
             if self._changed:
                 self._changed = False
                 if self._auto_exit and not any(_goes_on(record) for record in self._records()):
                     return
             self._turn()
 
+    def _was_ended(self) -> bool:
+        """Whether somebody ended keeper and daemon (`rota shutdown` in another shell): nothing is left to wait for. When both
+        were killed instead, what they left is supervised again."""
+        home = self._session.home
+        if self._events.waiting() or not is_free(home):
+            return False
+        if may_have_left_processes(home):
+            self._session.connect().close()
+            return False
+        return True
+
     def _end(self) -> None:
         self._stop = True
-        for _ in range(KILL_ATTEMPTS):
+        for _ in range(0 if self._ended else KILL_ATTEMPTS):
             with suppress(DaemonUnreachable):
                 self._ask(Kill(), quiet=True)
                 break

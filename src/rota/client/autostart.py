@@ -47,6 +47,14 @@ def connect(home: Home, note: Callable[[str], None], within: float = START_DEADL
     return running(home) or _start(home, note, within)
 
 
+def is_free(home: Home) -> bool:
+    """Whether neither a keeper nor a daemon owns the home just now."""
+    lock = take_lock(home)
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
+
+
 def await_end(home: Home, within: float = END_DEADLINE) -> bool:
     """Wait until keeper and daemon, told to end, are gone and their files at rest; whether they are."""
     deadline = time.monotonic() + within
