@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 NOT_NEEDED = ("ssl", "typing_extensions")
 """asyncio and msgspec do without when they cannot be imported; a unix socket needs no TLS, msgspec takes typing's own words."""
 DEFERRED: Mapping[str, Mapping[str, object]] = {
+    "asyncio.sslproto": {},
     "inspect": {},
+    "msgspec.inspect": {},
     "platform": {"system": lambda: os.uname().sysname},
     "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},
     "textwrap": {},
@@ -38,7 +40,8 @@ class Deferred(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-        real = __import__(self.__name__)
+        __import__(self.__name__)
+        real = sys.modules[self.__name__]
         self.__dict__.update(real.__dict__)  # with its __spec__
         return getattr(real, name)
 
@@ -54,6 +57,10 @@ def deferring() -> Iterator[None]:
             stand_in = sys.modules[name] = Deferred(name)
             stand_in.__dict__.update(known)
     yield
+    for name in DEFERRED:
+        package, _, word = name.rpartition(".")
+        if package in sys.modules and not hasattr(sys.modules[package], word):
+            setattr(sys.modules[package], word, sys.modules[name])
     for name in NOT_NEEDED:
         if sys.modules.get(name, ...) is None:
             del sys.modules[name]
