@@ -53,7 +53,7 @@ def test_a_crash_loop_ends_errored_with_the_counters_of_pm2(host: Host, work: Pa
     page = host.show(Describe(target="loop"), width=300).out
     assert "why it fails" in page, "the last words are shown"
     assert '"restart_time":15' in host.show(Jlist()).out
-    assert "restart overlimit" in host.show(Why(target="loop")).out
+    assert "given up" in host.show(Why(target="loop")).out
 
 
 def test_an_errored_app_can_be_started_and_counts_afresh(host: Host, work: Path) -> None:

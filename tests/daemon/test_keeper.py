@@ -117,7 +117,9 @@ def test_a_daemon_that_crashes_at_once_is_started_ever_more_slowly(tmp_path: Pat
     finally:
         end(keeper)
     gaps = [later - earlier for earlier, later in pairwise(starts)]
-    assert gaps[0] >= 0.04
+    assert (
+        gaps[0] >= 0.02
+    )  # 50 ms between two orders to start; on a busy machine the second one may be carried out sooner
     assert gaps[4] >= 0.9
 
 
