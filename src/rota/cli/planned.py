@@ -96,7 +96,8 @@ def simulated(specs: Iterable[AppSpec], durations: Mapping[str, float]) -> list[
         if spec.job is not None:
             found.append(Simulated(spec.name, spec.job, durations.get(spec.name, 0.0)))
         elif spec.calls:
-            calls = JobSpec(every=spec.calls_every, overlap="allow", budget=spec.calls)
+            # A loop that waits for its budget does not begin its next round meanwhile.
+            calls = JobSpec(every=spec.calls_every, overlap="skip", budget=spec.calls)
             copies = max(spec.max_instances, resolved_instances(spec.instances, cpus))
             found.append(Simulated(spec.name, calls, own=True, copies=copies))
     return found

@@ -289,7 +289,8 @@ def parse(text: str) -> Fields:
     if columns and columns[0][0].startswith("@"):
         columns = _unalias(text, columns)
     if len(columns) not in (5, 6):
-        reason = f"it has {len(columns)} fields; 5 are needed, or 6 with seconds first"
+        fields = "1 field" if len(columns) == 1 else f"{len(columns)} fields"
+        reason = f"it has {fields}; 5 are needed, or 6 with seconds first"
         column = columns[6][1] if len(columns) > 6 else len(text.rstrip(" \t")) + 1
         hint = (
             "years are not part of the dialect" if len(columns) == 7 else "minute hour day-of-month month day-of-week"

@@ -57,7 +57,7 @@ def test_a_run_that_takes_more_than_the_budget_holds_can_never_start() -> None:
 
 
 def own_calls(name: str, every: float, copies: int = 1, **budget: float) -> Simulated:
-    return Simulated(name, JobSpec(every=every, overlap="allow", budget=budget), own=True, copies=copies)
+    return Simulated(name, JobSpec(every=every, budget=budget), own=True, copies=copies)
 
 
 def test_what_services_take_by_themselves_counts_whenever_it_comes() -> None:

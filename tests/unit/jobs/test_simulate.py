@@ -94,7 +94,7 @@ def test_runs_longer_than_their_interval(rule: str, overlaps: int, started: int)
 
 
 def test_what_services_take_leaves_jobs_waiting_and_is_no_run_in_the_picture() -> None:
-    poller = Simulated("poller", JobSpec(every=60.0, overlap="allow", budget={"api": 1.0}), own=True, copies=2)
+    poller = Simulated("poller", JobSpec(every=60.0, budget={"api": 1.0}), own=True, copies=2)
     job = Simulated("j", JobSpec(cron="0 * * * *", budget={"api": 10.0}))
     rules = {"api": BudgetRule("api", 15, 900, 15)}
     assert simulate([job], NEW_YEAR, NEW_YEAR + 3600, budgets=rules).count("budget", "j") == 0
