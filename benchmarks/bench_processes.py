@@ -20,12 +20,11 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools import Tool, Work, chosen
+from tools import Tool, Work, chosen, scratch_of_our_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -289,8 +288,7 @@ def main() -> None:
     options = parser.parse_args()
     results: dict[str, dict[str, dict[str, list[float]]]] = {}
     reasons: dict[str, dict[str, str]] = {}
-    with tempfile.TemporaryDirectory(prefix="rota-bench-") as directory:
-        scratch = Path(directory)
+    with scratch_of_our_own() as scratch:
         stamper, flooder = compiled(STAMPER, scratch / "stamper"), compiled(FLOODER, scratch / "flooder")
         splicer = compiled(SPLICER, scratch / "splicer")
         for number, words in enumerate(options.sizes):

@@ -22,12 +22,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from bench_processes import compiled, running, shown
-from tools import Tool, Work, chosen
+from tools import Tool, Work, chosen, scratch_of_our_own
 
 TALKER = r"""
 #include <fcntl.h>
@@ -165,8 +164,8 @@ def main() -> None:
     columns: dict[str, dict[str, list[float]]] = {}
     reasons: dict[str, dict[str, str]] = {}
     for _ in range(options.rounds):
-        with tempfile.TemporaryDirectory(prefix="rota-bench-") as directory:
-            for tool in one_round(Path(directory), options):
+        with scratch_of_our_own() as scratch:
+            for tool in one_round(scratch, options):
                 merge(columns.setdefault(tool.name, {}), tool.figures)
                 reasons.setdefault(tool.name, {}).update(tool.reasons)
     print_rows(columns)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+MARK = "ROTA_BENCHMARK"
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
@@ -225,6 +228,23 @@ class Circus(Tool):
 
     def log(self, work: Work) -> Path:
         return self.home / f"{work.name}.log"
+
+
+@contextlib.contextmanager
+def scratch_of_our_own() -> Iterator[Path]:
+    """A directory that is gone afterwards, with every process that was started meanwhile, by whomever: a tool that fails half
+    way leaves a daemon that nobody would find."""
+    with tempfile.TemporaryDirectory(prefix="rota-bench-") as directory:
+        os.environ[MARK] = directory
+        try:
+            yield Path(directory)
+        finally:
+            mark = f"{MARK}={directory}".encode()
+            for entry in os.scandir("/proc"):
+                with contextlib.suppress(OSError):
+                    if entry.name.isdigit() and mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                        os.kill(int(entry.name), signal.SIGKILL)
+            del os.environ[MARK]
 
 
 def end_by_pid(pids: Sequence[int], ask: object) -> None:
