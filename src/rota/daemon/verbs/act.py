@@ -269,7 +269,9 @@ async def restart(world: World, entry: Entry, why: str = "restarted by the user"
 
 async def forget(world: World, entries: Sequence[Entry], why: str) -> None:
     """Order these to go, giving way to the rest of the loop between one slice and the next."""
-    world.supervisor.intend(entries, "down")
+    known = world.supervisor.entries
+    # One that somebody else has deleted meanwhile must not come back into the ledger.
+    world.supervisor.intend((entry for entry in entries if known.get(entry.id) is entry), "down")
     for first in range(0, len(entries), AT_ONCE):
         world.supervisor.want([entry.id for entry in entries[first : first + AT_ONCE]], "forget", why)
         await asyncio.sleep(0)
