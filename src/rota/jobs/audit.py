@@ -161,7 +161,7 @@ def _one(job: Simulated, now: float, zone: str) -> Iterator[Finding]:
                       f"a run takes about {_spell(job.duration)} and is ended after {_spell(spec.timeout)}",
                       "raise timeout")  # fmt: skip
     if spec.cron:
-        yield from _clock_changes(Cron(spec.cron, spec.tz or zone, spec.dst), name, now)
+        yield from clock_changes(Cron(spec.cron, spec.tz or zone, spec.dst), name, now)
         yield from _day_fields(spec, name)
     if spec.retries and period and spec.retry_backoff >= period and spec.overlap != "allow":
         yield Finding("warning", "retry-never", name,
@@ -191,7 +191,8 @@ def shortest_period(spec: JobSpec, now: float, zone: str) -> float:
     return best
 
 
-def _clock_changes(cron: Cron, name: str, now: float) -> Iterator[Finding]:
+def clock_changes(cron: Cron, name: str, now: float) -> Iterator[Finding]:
+    """Times of the coming year that a change of clocks skips; with dst = real those that it repeats, too."""
     for found in affected(cron, now, now + YEAR):
         if found.change.skips or cron.dst == "real":
             times = ", ".join(wall[11:] for wall in found.walls) + (" ..." if found.more else "")

@@ -18,7 +18,8 @@ from rota.clock import local_zone
 from rota.ecosystem.audit import Disk, audit_apps
 from rota.ecosystem.load import find_default
 from rota.errors import SpecError, UsageError
-from rota.jobs.audit import Audit, Finding, audit_jobs, worst_first
+from rota.jobs.audit import Audit, Finding, audit_jobs, clock_changes, worst_first
+from rota.timing.cron import Cron
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,10 +73,14 @@ def check_file(
         return Audit((Finding("error", "file", error.key or path, error.message, error.hint),))
     jobs = simulated(loaded.specs, lengths)
     unknown_durations(Planned(jobs), given)
-    found = audit_jobs(jobs, rules(loaded), time.time(), local_zone(), socket.gethostname())
+    now, zone = time.time(), local_zone()
+    found = audit_jobs(jobs, rules(loaded), now, zone, socket.gethostname())
     wrong = [Finding("error", "file", problem.key, problem.message, problem.hint) for problem in loaded.problems]
     wrong += [Finding("warning", "file", "", warning) for warning in loaded.warnings]
     apps = audit_apps(loaded.specs, Disk(os.path.exists, _program))
+    for spec in loaded.specs:
+        if spec.job is None and spec.cron_restart not in ("", "0"):
+            apps += clock_changes(Cron(spec.cron_restart, spec.cron_tz or zone), spec.name, now)
     return replace(found, findings=worst_first(_once([*wrong, *apps, *found.findings])))
 
 
