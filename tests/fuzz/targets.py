@@ -178,11 +178,12 @@ def main(argv: list[str]) -> None:
     with atheris.instrument_imports(include=list(INSTRUMENTED)):
         for seed in [b"", b"0", *SEEDS.get(argv[1], [])]:
             target(seed)  # imports what it needs, under instrumentation
-    with tempfile.TemporaryDirectory(prefix="fuzz-seeds-") as seeds:
-        for number, seed in enumerate(SEEDS.get(argv[1], [])):
-            Path(seeds, str(number)).write_bytes(seed)
-        atheris.Setup([argv[0], *argv[2:], seeds], target)
-        atheris.Fuzz()
+    corpus = Path(".hypothesis", "fuzz", argv[1])  # what was found stays, and the next search begins with it
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(SEEDS.get(argv[1], [])):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    atheris.Setup([argv[0], *argv[2:], str(corpus)], target)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
