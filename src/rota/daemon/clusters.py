@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota.daemon.installed import refuse_another
 from rota.process.spec import in_cluster
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Clusters:
     def room(self) -> Cluster:
         """The room itself."""
         if self._cluster is None:
+            refuse_another()
             from rota.daemon.cluster.members import Cluster
 
             self._cluster = Cluster(self._world, self._kept)
@@ -49,6 +51,7 @@ class Clusters:
     def rollouts(self) -> Rollouts:
         """What carries reloads out."""
         if self._rollouts is None:
+            refuse_another()
             from rota.daemon.cluster.rollout import Rollouts
 
             self._rollouts = Rollouts(self._world, self.effects)

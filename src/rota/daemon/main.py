@@ -50,7 +50,7 @@ HOUSEKEEPING = 1.0
 """Seconds between retries of a ledger that could not be written, and writes of its second copy."""
 
 APPS_FIRST = 0.2
-"""Seconds after which the figures of the machine are begun with."""
+"""Seconds after which everything else is begun with."""
 
 
 def main(argv: list[str]) -> int:
@@ -176,7 +176,7 @@ class Daemon:
         signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
     async def _serve(self) -> int:
-        work = (self._housekeeping(), self._bring_back(), self.meters.watch(), self._watch_host())
+        work = (self._housekeeping(), self._bring_back(), self.meters.watch(), self._then_the_rest())
         background = [self.world.loop.create_task(task) for task in work]
         try:
             code = await self._ending
@@ -210,8 +210,11 @@ class Daemon:
             log.info("bringing back %d instances that were running", len(wanted))
             await start_in_order(self.world, wanted, "rota came back")
 
-    async def _watch_host(self) -> None:
+    async def _then_the_rest(self) -> None:
         await self.clock.sleep(APPS_FIRST)
+        # What replaces this daemon must be there before other code is installed.
+        import rota.daemon.succession
+        import rota.daemon.verbs.control  # noqa: F401
         from rota.daemon.procs.host import HostMeter
 
         host = HostMeter(self.clock)

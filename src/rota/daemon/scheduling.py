@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rota.daemon.installed import refuse_another
+
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
     from rota.daemon.jobs.activity import Active
@@ -57,6 +59,7 @@ class Scheduling:
         return self._budgets
 
     def _build(self) -> None:
+        refuse_another()
         from rota.daemon.jobs.crontab import Crontab
         from rota.daemon.jobs.pulse import Pulse
         from rota.daemon.jobs.runbook import RunBook

@@ -130,11 +130,10 @@ class Server:
             answer.note(
                 f"rota {request.version} is installed and {__version__} is running: `rota update` replaces it\n"
             )
-        handler = self._handler_of(type(request))
-        if handler is None:
-            answer.failed(RotaError(f"this daemon knows no {type(request).__name__}", "run `rota update`"))
-            return
         try:
+            handler = self._handler_of(type(request))
+            if handler is None:
+                raise RotaError(f"this daemon knows no {type(request).__name__}", "run `rota update`")
             await handler(self._world, request, answer, inbox)
         except RotaError as error:
             answer.failed(error)

@@ -4,9 +4,11 @@ and their words are loaded when somebody asks."""
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+from rota.daemon.installed import refuse_another
 from rota.wire import messages
 
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
@@ -49,10 +51,17 @@ HANDLERS: dict[type, str] = {
 
 
 def handler_of(kind: type) -> Handler | None:
-    """Who answers requests of this type; None when nobody does."""
+    """Who answers requests of this type; None when nobody does.
+
+    Raises:
+        RotaError: it was not needed so far, and another version has been installed since.
+    """
     name = HANDLERS.get(kind)
     if name is None:
         return None
     module, _, function = name.partition(".")
-    handler: Handler = getattr(importlib.import_module(f"rota.daemon.verbs.{module}"), function)
+    path = f"rota.daemon.verbs.{module}"
+    if path not in sys.modules:
+        refuse_another()
+    handler: Handler = getattr(importlib.import_module(path), function)
     return handler
