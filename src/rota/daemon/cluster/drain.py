@@ -65,12 +65,10 @@ async def drained(world: World, entry: Entry) -> None:
         passed = world.loop.time() - began
         if member.node is not None and member.node.drained:
             return
-        # A handler runs when the interpreter gets to it: before that, no connections means nothing.
-        if (
-            member.node is None
-            and _obeyed(entry.tree, member, told)
-            and await _count(entry.name, entry.tree, ports) == 0
-        ):
+        # A handler runs when the interpreter gets to it: before that, no connections means nothing. Who is kept from it for
+        # that long serves nobody.
+        quiet = member.node is None and (passed >= spec.soft_drain or _obeyed(entry.tree, member, told))
+        if quiet and await _count(entry.name, entry.tree, ports) == 0:
             return
         if passed >= spec.drain_timeout or (passed >= spec.soft_drain and _ends_gracefully(entry, member, process.pid)):
             return

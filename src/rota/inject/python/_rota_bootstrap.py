@@ -338,8 +338,8 @@ class Bootstrap(object):
         sys.meta_path.insert(0, _Finder(hooks))
         self.hook_exec()
         # Ignored by default: harmless where nobody listens, and no thread is needed.
+        # Interrupting: a parent that waits for its workers, or a thread, would else run the handler much later.
         signal.signal(signal.SIGURG, self.drain)
-        signal.siginterrupt(signal.SIGURG, False)
 
 
 class _Finder(object):
