@@ -23,8 +23,6 @@ STEERED: dict[str, tuple[str, str]] = {
 }
 """Settings whose default the home decides."""
 
-INSTANCE_VAR = "NODE_APP_INSTANCE"
-
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     """The defaults of a home. Seconds."""
