@@ -29,10 +29,8 @@ from rota.daemon.talk.node_messages import (
     NodeVersion,
     OptionsReported,
     SaidReady,
-    data_message,
     encode,
     interpret,
-    log_reload,
     shutdown,
     trigger,
 )
@@ -146,8 +144,6 @@ def test_every_value_is_some_event_and_a_message_is_the_value(value: Any) -> Non
         (trigger("hello"), "hello"),
         (trigger("hello", "p", name="app"), {"msg": "hello", "opts": "p", "name": "app"}),
         (trigger("hello", "p", id=0), {"msg": "hello", "opts": "p", "id": "0"}),
-        (log_reload(), {"type": "log:reload"}),
-        (data_message(3, "t", {"a": "é\n"}), {"id": 3, "type": "process:msg", "data": {"a": "é\n"}, "topic": "t"}),
     ],
 )
 def test_what_rota_says_is_one_line_each(line: bytes, expected: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.daemon.procs.ports import Holder, Listener, diagnose, holder_of, listeners, listening_ports, parse_table
+from rota.daemon.procs.ports import Holder, Listener, diagnose, holder_of, parse_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,17 +98,6 @@ def test_an_address_is_taken_by_itself_and_by_any(
 def test_whose_process_cannot_be_seen_is_said_so() -> None:
     holder = Holder(Listener("tcp", "0.0.0.0", 80, 1, 0), None, "", "root")
     assert holder.describe() == "a process of user root that cannot be seen from here, listening on 0.0.0.0:80"
-
-
-def test_the_ports_of_a_tree(spawn: Spawn, listener: socket.socket) -> None:
-    one, first = listening(spawn, "127.0.0.1")
-    two, second = listening(spawn, "::1", "udp")
-    found = listening_ports([one.pid, two.pid, 2**22 + 1])
-    assert [(entry.port, entry.protocol) for entry in found] == sorted([(first, "tcp"), (second, "udp")])
-    own = listener.getsockname()[1]
-    assert own in [entry.port for entry in listening_ports([os.getpid()])]
-    assert {first, second, own} <= {entry.port for entry in listeners()}
-    assert listening_ports([]) == []
 
 
 def test_another_users_socket_shows_its_user(spawn: Spawn) -> None:

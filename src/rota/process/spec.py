@@ -219,11 +219,6 @@ class AppSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return [("name", self.name), ("namespace", self.namespace)]
 
 
-def is_service(spec: AppSpec) -> bool:
-    """Whether the app is meant to stay up, as opposed to a job or a one-off."""
-    return spec.job is None and spec.restart.autorestart
-
-
 def in_cluster(spec: AppSpec) -> bool:
     """Whether rota owns the app's listening sockets."""
     return spec.job is None and (spec.exec_mode == "cluster" or bool(spec.listen))

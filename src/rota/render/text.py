@@ -9,10 +9,7 @@ RED = "31"
 GREEN = "32"
 YELLOW = "33"
 BLUE = "34"
-MAGENTA = "35"
-CYAN = "36"
 BOLD_CYAN = "1;36"
-BOLD_RED = "1;31"
 
 ELLIPSIS = "…"
 

@@ -73,12 +73,6 @@ def holder_of(port: int, address: str | None = None, protocol: Protocol = "tcp")
     return Holder(listener, pid, command, _user(listener.uid))
 
 
-def listening_ports(pids: Iterable[int]) -> list[Listener]:
-    """What these processes listen on, each socket once, in order of port."""
-    inodes = set().union(*(inodes for _, inodes in _sockets_of(pids)))
-    return sorted((one for one in listeners() if one.inode in inodes), key=lambda one: (one.port, str(one)))
-
-
 def listeners() -> list[Listener]:
     """Every listening socket of this network namespace."""
     found: list[Listener] = []

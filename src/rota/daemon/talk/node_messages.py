@@ -178,16 +178,6 @@ def trigger(action: str, param: str | None = None, *, name: str | None = None, i
     return encode({"msg": action, "opts": param, "name": name})
 
 
-def data_message(id: int, topic: str, data: Any) -> bytes:
-    """`rota send` and its programmatic kind: data for the app to make of what it likes."""
-    return encode({"id": id, "type": "process:msg", "data": data, "topic": topic})
-
-
-def log_reload() -> bytes:
-    """Cluster workers are told to reopen their logs."""
-    return encode({"type": "log:reload"})
-
-
 def handle_received() -> bytes:
     """Node waits for this after each descriptor that it sent, and sends it again without."""
     return encode({"cmd": "NODE_HANDLE_ACK"})
