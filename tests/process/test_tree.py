@@ -17,6 +17,7 @@ from rota.daemon.procs import descent
 from rota.daemon.procs import tree as tree_module
 from rota.daemon.procs.descent import Reapers, ancestors, children_of, every_process, has_entry
 from rota.daemon.procs.identity import boot_id, is_zombie, pidfd_inode, start_ticks
+from rota.daemon.procs.mark import marked
 from rota.daemon.procs.tree import Tree
 from rota.process.state import Process
 from tests.eventually import eventually
@@ -150,6 +151,19 @@ def test_a_disguised_stray_is_found_when_it_was_seen_before(start: Start) -> Non
     family.tree.remember([(stray, ticks)])
     assert family.pids() == {stray}
     assert family.tree.anything_left()
+
+
+@pytest.mark.parametrize("lift", [False, True])
+def test_only_who_puts_down_the_mark_has_left(start: Start, lift: bool) -> None:
+    """As a rota does that is started from inside an app, and is seen while it detaches itself."""
+    with marked(ENTRY):
+        family = start(*child("detach", "fresh", *["lift"] * lift), stdin=subprocess.PIPE)
+    stray = int(family.line())
+    family.tree.remember([(stray, start_ticks(stray) or 0)])
+    eventually(lambda: family.pids() == ({family.main.pid} if lift else {family.main.pid, stray}))
+    family.tree.kill()
+    family.main.wait()
+    eventually(lambda: alive(stray) == lift and not family.tree.anything_left())
 
 
 def test_what_a_pid_was_remembered_for_is_not_its_next_owner(start: Start, spawn: Spawn) -> None:

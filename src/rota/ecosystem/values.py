@@ -124,7 +124,7 @@ def instances(value: Any) -> int:
 
 
 def mode(value: Any) -> str:
-    if value in _MODES:
+    if isinstance(value, str) and value in _MODES:
         return _MODES[value]
     raise Wrong(f'must be "fork" or "cluster", not {units.shown(value)}')
 

@@ -1,11 +1,13 @@
 """Forks twice and leaves a grandchild in a session of its own: says its pid.
 
-    detach.py [leave] [fresh] [stubborn]
+    detach.py [leave] [fresh] [lift] [stubborn]
 
-leave: end at once; else stay. fresh: the grandchild starts over with an empty environment. stubborn: it ignores signals.
+leave: end at once; else stay. fresh: the grandchild starts over with an empty environment. lift: it puts down the mark in its
+limits first. stubborn: it ignores signals.
 """
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -19,6 +21,9 @@ def linger() -> None:
     if "stubborn" in words:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if "lift" in words:
+        _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+        resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
     if "fresh" in words:
         os.execve(FRESH[0], FRESH, {})
     os.write(1, b"%d\n" % os.getpid())

@@ -51,6 +51,7 @@ class Tree:
         self._mark = mark_of(marker)
         self._parent = self._parent_of_root()
         self._seen: dict[int, int] = {}
+        self._marked: bool | None = None
         self._killing = False
 
     def members(self) -> list[Member]:
@@ -62,7 +63,7 @@ class Tree:
         for pid in self._orphans():
             walk(pid, family, children)
         for pid, ticks in list(self._seen.items()):
-            if pid not in family and start_ticks(pid) == ticks:
+            if pid not in family and start_ticks(pid) == ticks and not self._has_left(pid):
                 walk(pid, family, children)
         if not family and self._group_answers():
             self._scan(family, children)
@@ -75,6 +76,8 @@ class Tree:
 
     def remember(self, seen: Iterable[tuple[int, int]]) -> None:
         """Take note of members found elsewhere, as (pid, start ticks): they stay members when orphaned and disguised."""
+        if self._marked is None:
+            self._marked = read_mark(self._root.pid) == self._mark
         self._seen.update(seen)
 
     def signal(self, sig: int, *, deepest_first: bool = True) -> list[Member]:
@@ -151,6 +154,11 @@ class Tree:
         if self._root.pid in (stat.session, stat.pgrp) and self._owns_session():
             return True
         return has_entry(pid, self._marker) or read_mark(pid) == self._mark
+
+    def _has_left(self, pid: int) -> bool:
+        """Whether one that was seen has put down the mark, which happens on purpose only: another rota was being started when
+        we looked (`rota.keeper.launch.clean_environ`)."""
+        return bool(self._marked) and not self._is_ours(pid)
 
     def _owns_session(self) -> bool:
         """Whether the session's number is still ours: the kernel keeps it from reuse while one member lives.
