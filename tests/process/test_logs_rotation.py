@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rota.logs.files import LogFiles
 from rota.logs.housekeeping import Housekeeper, compress
 from rota.logs.index import Index
 from rota.logs.rotation import RotationPolicy
@@ -281,6 +282,16 @@ def test_what_an_interrupted_compression_left_is_cleaned_up_and_done_again(tmp_p
     assert gzip.decompress((tmp_path / "a__1.log.gz").read_bytes()) == b"one\n" * 1000
     facts = (tmp_path / "a__1.log.gz").stat()
     assert (facts.st_mode & 0o777, facts.st_mtime) == (0o640, T0)
+
+
+def test_what_was_left_is_done_though_the_app_writes_no_more(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"last\n")
+    (tmp_path / "a__1.log").write_bytes(b"one\n")
+    files = LogFiles()
+    files.open(str(tmp_path / "a.log"), RotationPolicy())
+    assert files.housekeeper.settle(10)
+    files.close()
+    assert sorted(os.listdir(tmp_path)) == ["a.log", "a__1.log.gz"]
 
 
 def test_without_compression_they_stay_as_they_are(tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ class LogFiles:
         file = self._files.get(key)
         if file is None:
             file = self._files[key] = LogFile(path, policy, group, self, key)
+            if policy is not None and os.path.isfile(key):
+                self._finish_what_was_left(key, policy, group)
         file.policy = policy
         file.users += 1
         file.shared = file.shared or shared or file.users > 1
@@ -125,11 +127,9 @@ class LogFiles:
     # -- what log files tell -------------------------------------------------------------------------------------------
 
     def opened(self, file: LogFile) -> None:
-        """A file was opened: finish what an earlier life left undone, and keep the number of descriptors low."""
-        path = os.path.realpath(file.path)
-        if file.policy is not None and file.spliceable and path not in self._known:
-            self._known.add(path)
-            self.housekeeper.mark(path, file.policy, file.group, soon=False)
+        """A file was opened: keep the number of descriptors low."""
+        if file.policy is not None and file.spliceable:
+            self._finish_what_was_left(os.path.realpath(file.path), file.policy, file.group)
         now = self.monotonic()
         if now >= self._next_sweep and len(self._files) > self._max_open:
             self._next_sweep = now + 1.0
@@ -138,6 +138,12 @@ class LogFiles:
             for each in self._files.values():
                 if each is not file and now - each.used > IDLE_SECONDS:
                     each.close()
+
+    def _finish_what_was_left(self, path: str, policy: RotationPolicy, group: str) -> None:
+        """Compressing that an earlier life did not come to, even if this app never writes another line."""
+        if path not in self._known:
+            self._known.add(path)
+            self.housekeeper.mark(path, policy, group, soon=False)
 
     def rotated(self, file: LogFile) -> None:
         if file.policy is not None:
