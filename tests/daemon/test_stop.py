@@ -238,11 +238,12 @@ def test_what_an_app_left_behind_goes_with_it_when_it_crashes(host: Host) -> Non
 
 def test_a_keeper_started_from_inside_an_app_does_not_belong_to_it(host: Host, tmp_path: Path) -> None:
     inner = tmp_path / "inner"
-    line = f"ROTA_HOME={inner} {PROGRAM} ping; sleep 600"
+    line = f"ROTA_HOME={inner} {PROGRAM} ping; echo done; sleep 600"
     host.start("api", shell(line))
     other = Host(inner)
     try:
-        eventually(other.answers, 20)
+        host.logs("api", "done", within=20)  # until then it is a child of the command that started it
+        assert other.answers()
         host.call(Act(action="stop", targets=("api",)))
         assert other.answers()
     finally:
