@@ -22,9 +22,9 @@ def record(project: Project, name: str, **fields: Any) -> dict[str, Any]:
         "name": name, "namespace": "default", "status": "online", "pm_exec_path": project.path("a.py"),
         "pm_cwd": str(project.root), "exec_interpreter": "python", "exec_mode": "fork_mode", "node_args": [], "vizion": True,
         "autorestart": True, "autostart": True, "treekill": True, "instance_var": "NODE_APP_INSTANCE", "kill_retry_time": 100,
-        "pm_out_log_path": f"/root/.pm2/logs/{name}-out.log", "pm_err_log_path": f"/root/.pm2/logs/{name}-error.log",
-        "pm_pid_path": f"/root/.pm2/pids/{name}-0.pid", "username": "root", "watch": False, "restart_time": 3,
-        "unique_id": "1", "env": {**shell, "PORT": "80", "unique_id": "1", name: {}, "PM2_HOME": "/root/.pm2", "N": 5},
+        "pm_out_log_path": f"/home/ana/.pm2/logs/{name}-out.log", "pm_err_log_path": f"/home/ana/.pm2/logs/{name}-error.log",
+        "pm_pid_path": f"/home/ana/.pm2/pids/{name}-0.pid", "username": "ana", "watch": False, "restart_time": 3,
+        "unique_id": "1", "env": {**shell, "PORT": "80", "unique_id": "1", name: {}, "PM2_HOME": "/home/ana/.pm2", "N": 5},
         "created_at": 1, "pm_uptime": 1, "axm_options": {}, **shell, **fields,
     }  # fmt: skip
 
