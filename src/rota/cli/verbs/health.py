@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli.fast import exit_code
+from rota.cli.free_port import require_free
 from rota.ecosystem.environment import callers
 from rota.errors import TargetNotFound
 from rota.process.spec import AppSpec
@@ -60,6 +61,7 @@ def serve_health_command(
     if foreground:
         sys.stdout.flush()
         os.execv(argv[0], argv)  # noqa: S606 - no shell, and that is the point
+    require_free(host, port)
     spec = AppSpec(
         name=name or f"health-{port}",
         script="serve-health",
