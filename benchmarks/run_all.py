@@ -5,7 +5,7 @@
 Peers come from their own registries into benchmarks/.peers: npm's pm2 and node-cron, PyPI's supervisor, circus, apscheduler and
 the rate limiters, in a virtual environment of their own. One that cannot be installed or run here is a "–" with the reason
 below the tables. Each benchmark takes its rounds in turn over all tools, so that a busy machine disturbs all alike. Everything
-takes about an hour, `--quick` (one round, fewer servers, 50 processes only) about ten minutes.
+takes about an hour and a half, `--quick` (one round, fewer servers, 50 processes only) about ten minutes.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def arguments(name: str, peers: Peers, *, quick: bool) -> list[str]:
     more = {
         "processes": ["--sizes", "50:5", "500:3", "1000:2"],
         "survival": ["--rounds", "3"],
-        "cluster": ["--seconds", "20"],
+        "cluster": ["--seconds", "60"],
         "budgets": ["--seconds", "60"],
     }
     own = ["--no-install"] if name == "cluster" else []  # what can be had is there by now
@@ -205,7 +205,7 @@ def main() -> int:
         text, found, seconds = run(name, peers, quick=options.quick)
         parts.append(f"## {name}\n\n{as_markdown(text)}\n\n({seconds:.0f} s)\n")
         figures[name] = found
-    write(here, peers, parts, figures)
+        write(here, peers, parts, figures)  # each time: what was measured survives an interruption
     if options.clean:
         shutil.rmtree(PEERS)
     print((RESULTS / "report.md").read_text())
