@@ -175,11 +175,12 @@ def test_serve_health_is_an_app_that_answers_for_everybody(shop: Host) -> None:
     assert all(set(row) == keys for row in body["jobs"])
     assert {row["name"]: row["lastStatus"] for row in body["jobs"]}["fails"] == "error"
 
+    # The daemon's own scheduling beats once a second looks at it, the app's when its jobs begin.
+    alive = [True, True]
+    eventually(lambda: [worker["alive"] for worker in ask(port, "/api/health")[1]["workers"]] == alive)
     status, body = ask(port, "/api/health")
     assert (status, body["status"]) == (200, "healthy")
-    apps = {worker["worker"]: worker["alive"] for worker in body["workers"]}
-    assert apps.pop("daemon") is True, "the daemon's own scheduling shows signs of life"
-    assert list(apps.values()) == [True], "and the app's"
+    assert "daemon" in {worker["worker"] for worker in body["workers"]}
 
     status, body = ask(port, "/api/scraper-status")
     assert (status, body["healthy"], body["stale"]) == (200, True, [])
