@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rota.process.spec import LogSpec  # noqa: TC001 - msgspec resolves annotations at run time
-from rota.process.state import process_of, status_word
 from rota.render.describe_rows import our_rows, pm2_rows
 from rota.render.human import bytes_word, percent, plural
-from rota.render.job_list import job_state
+from rota.render.job_list import state_word
 from rota.render.reason import reason
 from rota.render.table import Column, box, facts
 from rota.render.text import BOLD, INVERSE, PLAIN, RED, YELLOW, cut, printable
@@ -95,9 +94,9 @@ def describe(
 
 
 def _state(record: Record, findings: Findings, style: Style, now: float, zone: tzinfo | None) -> list[str]:
-    word = status_word(record.instance.actual)
-    if record.spec.job and process_of(record.instance.actual) is None:
-        word = job_state(record, now)
+    word = state_word(record, now)
+    if record.spec.job:
+        word = word.partition(" ")[0]  # how long it has been running follows
     code = RED if word == "errored" else ""
     lines = [f" {style(word, code or BOLD)}: {printable(reason(record, now, zone))}"]
     if findings.port:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rota.process.environ import declared
 from rota.process.restart import limit
-from rota.process.state import process_of, status_word
+from rota.process.state import process_of
 from rota.render.human import bytes_word, clock_time, duration, iso_ms, plural
-from rota.render.job_list import next_due, outcome, schedule, took
+from rota.render.job_list import next_due, outcome, schedule, state_word, took
 from rota.render.list import uptime_text
 from rota.render.reason import last_exit_text, probe_text
 from rota.render.text import printable
@@ -39,7 +39,7 @@ def pm2_rows(record: Record, now: float = 0.0) -> list[Row]:
     env = spec.shell_env | declared(spec, instance)
     cron = spec.job.cron if spec.job else spec.cron_restart
     rows: list[Row | None] = [
-        ("status", status_word(instance.actual)),
+        ("status", state_word(record, now)),
         ("name", spec.name),
         ("namespace", spec.namespace),
         ("version", spec.version),

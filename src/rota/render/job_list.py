@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rota.jobs.spec import JobSpec
 from rota.process.record import RunSummary
 from rota.process.restart import signal_name
-from rota.process.state import Backoff, Down, Failed, Stopping
+from rota.process.state import Backoff, Down, Failed, Stopping, status_word
 from rota.render.human import age, ahead, bytes_word, clock_time, duration, percent
 from rota.render.table import Column
 from rota.render.text import BLUE, BOLD_CYAN, DIM, GREEN, RED, YELLOW
@@ -89,6 +89,11 @@ def next_due(record: Record, now: float, zone: tzinfo | None = None) -> str:
     if run.paused or run.next_due is None:
         return "paused"
     return f"{ahead(run.next_due - now)}, {clock_time(run.next_due, now, zone)}"
+
+
+def state_word(record: Record, now: float = 0.0) -> str:
+    """What people are told: PM2's word for an app, `job_state` for a job."""
+    return status_word(record.instance.actual) if record.spec.job is None else job_state(record, now)
 
 
 def job_state(record: Record, now: float = 0.0) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rota.process.state import Ready, process_of, status_word
 from rota.render.host import host_line
 from rota.render.human import bytes_word, percent, uptime_word
-from rota.render.job_list import job_columns
+from rota.render.job_list import job_columns, state_word
 from rota.render.table import PADDING, STEP, Column, box_steps, total_width
 from rota.render.text import BLUE, BOLD, BOLD_CYAN, DIM, GREEN, INVERSE, RED, YELLOW, Style
 
@@ -190,5 +190,5 @@ _SORT_KEYS: dict[str, Callable[[Record], str | float]] = {
     "cpu": lambda record: record.usage.cpu,
     "memory": lambda record: record.usage.memory,
     "uptime": lambda record: uptime_seconds(record, 0.0),
-    "status": lambda record: status_word(record.instance.actual),
+    "status": state_word,
 }

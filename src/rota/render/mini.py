@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rota.process.state import process_of, status_word
+from rota.process.state import process_of
 from rota.render.human import bytes_word
-from rota.render.job_list import job_state, next_due, outcome, schedule
+from rota.render.job_list import next_due, outcome, schedule, state_word
 from rota.render.list import sort_records, uptime_text
 from rota.render.text import printable
 
@@ -29,7 +29,7 @@ def _block(record: Record, now: float, zone: tzinfo | None) -> Iterable[str]:
     yield f"version : {printable(spec.version)}"
     yield f"pid : {process.pid if process else 0}"
     yield f"pm2 id : {record.instance.id}"
-    yield f"status : {status_word(record.instance.actual)}"
+    yield f"status : {state_word(record, now)}"
     yield f"mode : {record.exec_mode}"
     yield f"restarted : {record.instance.restarts}"
     yield f"uptime : {uptime_text(record, now)}"
@@ -41,5 +41,4 @@ def _block(record: Record, now: float, zone: tzinfo | None) -> Iterable[str]:
         yield f"schedule : {printable(schedule(spec.job))}"
         yield f"last run : {outcome(record)}"
         yield f"next due : {next_due(record, now, zone)}"
-        yield f"job : {job_state(record, now)}"
     yield ""

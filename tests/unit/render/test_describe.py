@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from rota.process.state import Actual, Backoff, Down, Exit, Failed, Ready, Start
 from rota.render.describe import Findings, TreeProcess, describe
 from rota.render.describe_rows import restart_text, rotation_text, stop_text
 from rota.render.env import env_diff, env_text
+from rota.render.list import process_table
 from rota.render.mini import mini_list
 from rota.render.reason import probe_text, reason
 from rota.render.text import Style
@@ -138,6 +140,24 @@ interpreter|interpreter args|script id|exec cwd|exec mode|node.js version|node e
 )
 def test_why(actual: Actual, last: Exit | None, words: str) -> None:
     assert words in reason(app(actual=actual, last_exit=last))
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({}, "waiting"),
+        ({"run": RunSummary(paused=True)}, "paused"),
+        ({"actual": running(), "started": NOW - 42}, "running 42s"),
+        ({"actual": Failed("no")}, "errored"),
+    ],
+)
+def test_a_job_is_in_one_state_wherever_people_look(fields: dict[str, Any], state: str) -> None:
+    record = job(**fields)
+    _, heading, *rows = describe(record, zone=UTC).split("\n")
+    assert heading.startswith(f" {state.partition(' ')[0]}: ")
+    assert f"│ {state} " in next(row for row in rows if "│ status" in row)
+    assert f"status : {state}" in mini_list([record], zone=UTC).split("\n")
+    assert f"│ {state} " in process_table([record], zone=UTC)
 
 
 def test_why_a_job_does_not_run() -> None:
