@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rota.cli.verbs.torture import torture_command
+from rota.errors import UsageError
 from rota.render.text import PLAIN
 from rota.torture import suite
 from rota.torture.checks import CHECKS, trees
@@ -89,6 +91,30 @@ def test_each_check_draws_the_same_chance_alone_as_among_others() -> None:
 
 def test_names_of_checks_are_unique() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS) >= 18
+
+
+@pytest.mark.parametrize("words", [["{}"], ["--only", "{}"], ["--list", "{}"]])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("daemon-kiled", 'did you mean "daemon-killed"?'), ("nosuch", "checks are daemon-killed, keeper-")],
+)
+def test_a_check_there_is_not_is_told_with_those_there_are(words: list[str], name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"there is no check {name}") as caught:
+        torture_command.main([word.format(name) for word in words], standalone_mode=False)
+    assert caught.value.hint.startswith(hint)
+    assert "\n" not in caught.value.message + caught.value.hint
+
+
+def test_checks_are_chosen_by_name() -> None:
+    class Session:
+        text = ""
+
+        def out(self, text: str) -> None:
+            self.text += text
+
+    session = Session()
+    torture_command.main(["clients", "--only", "race", "--list"], standalone_mode=False, obj=session)
+    assert [line.split()[0] for line in session.text.splitlines()] == ["race", "clients"]
 
 
 # --- the proof of the lines can fail ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from rota.cli import terminal
 from rota.cli.fast import INTERRUPTED
 from rota.errors import UsageError
 from rota.render.text import GREEN, RED, YELLOW, Style, cut
+from rota.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +30,10 @@ _MARKS = {"kept": ("✓", GREEN), "BROKEN": ("✗", RED), "not tried": ("–", Y
 
 
 @click.command("torture")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--quick", "pace", flag_value="quick", help="Half a minute: less of everything.")
 @click.option("--long", "pace", flag_value="long", help="An hour: thirty times as often.")
-@click.option("--only", metavar="NAME", multiple=True, help="Just this check; may be given several times.")
+@click.option("--only", metavar="NAME", multiple=True, help="The same as NAME; may be given several times.")
 @click.option("--list", "show_list", is_flag=True, help="Name the checks and end.")
 @click.option("--seed", type=int, help="Repeat the chance of an earlier run.")
 @click.option("--logs", metavar="DIR", type=click.Path(file_okay=False), help="Keep rota's own log of broken promises.")
@@ -39,6 +41,7 @@ _MARKS = {"kept": ("✓", GREEN), "BROKEN": ("✗", RED), "not tried": ("–", Y
 @click.pass_obj
 def torture_command(
     session: Session,
+    names: tuple[str, ...],
     pace: str | None,
     only: tuple[str, ...],
     show_list: bool,
@@ -47,12 +50,15 @@ def torture_command(
     as_json: bool,
 ) -> int:
     """Kill, flood, fill, damage and confuse a rota of its own in a scratch home, about two minutes long, and tell which
-    promises were kept. Your own rota and apps are not touched. The exit code is 0 when none was broken."""
+    promises were kept. Your own rota and apps are not touched. The exit code is 0 when none was broken.
+
+    With NAMEs just these checks (--list names them)."""
     from rota.torture.checks import CHECKS
 
+    checks = _chosen(CHECKS, (*names, *only))
     if show_list:
-        width = max(len(check.name) for check in CHECKS)
-        session.out("".join(f"{check.name:{width}}  {check.promise}\n" for check in CHECKS))
+        width = max(len(check.name) for check in checks)
+        session.out("".join(f"{check.name:{width}}  {check.promise}\n" for check in checks))
         return 0
     if sys.platform != "linux":
         raise UsageError("rota torture needs Linux: it looks at processes through /proc")
@@ -64,7 +70,7 @@ def torture_command(
     outcomes: list[Outcome] = []
     interrupted = False
     try:
-        for outcome in _run(_chosen(CHECKS, only), seed, pace or "normal", progress, logs or ""):
+        for outcome in _run(checks, seed, pace or "normal", progress, logs or ""):
             progress.done(outcome)
             outcomes.append(outcome)
     except KeyboardInterrupt:  # what was found so far is worth telling
@@ -84,12 +90,12 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _chosen(checks: tuple[Check, ...], only: tuple[str, ...]) -> tuple[Check, ...]:
+def _chosen(checks: tuple[Check, ...], names: tuple[str, ...]) -> tuple[Check, ...]:
     known = [check.name for check in checks]
-    for name in only:
+    for name in names:
         if name not in known:
-            raise UsageError(f"there is no check {name}", f"checks are {', '.join(known)}")
-    return tuple(check for check in checks if not only or check.name in only)
+            raise UsageError(f"there is no check {name}", suggestion(name, known) or f"checks are {', '.join(known)}")
+    return tuple(check for check in checks if not names or check.name in names)
 
 
 def _run(checks: tuple[Check, ...], seed: int, pace: str, progress: Progress, logs: str) -> Iterator[Outcome]:
