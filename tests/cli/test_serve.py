@@ -45,9 +45,19 @@ def test_a_directory_is_an_app(rota: Rota) -> None:
     with pytest.raises(urllib.error.HTTPError, match="403"):
         get(port, "/../secret")
     assert "already launched" in rota.fails("serve", "site", str(port))
+    assert "Address already in use" in rota.fails("serve", "site", str(port), "--force")
+    rota.ok("stop", "all")
+    with socket.create_server(("127.0.0.1", port)):
+        assert f"127.0.0.1:{port} cannot be served: Address" in rota.fails("serve", "site", str(port))
+    assert rota.states() == {f"static-page-server-{port}": "stopped"}
+    rota.ok("serve", "site", str(port))
+    assert rota.states() == {f"static-page-server-{port}": "online"}
 
 
 def test_mistakes_are_found_before_anything_starts(rota: Rota) -> None:
     assert "not a directory" in rota.fails("serve", "nowhere")
     assert "user name and a password" in rota.fails("serve", ".", "--basic-auth-username", "u")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = rota.fails("serve", ".", str(taken.getsockname()[1]))
+    assert "cannot be served: Address already in use\n  choose another --port" in refused
     assert rota.pids() == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli.fast import exit_code
-from rota.cli.free_port import require_free
+from rota.cli.free_port import require_free_for
 from rota.ecosystem.environment import callers
 from rota.errors import TargetNotFound
 from rota.process.spec import AppSpec
@@ -61,7 +61,6 @@ def serve_health_command(
     if foreground:
         sys.stdout.flush()
         os.execv(argv[0], argv)  # noqa: S606 - no shell, and that is the point
-    require_free(host, port)
     spec = AppSpec(
         name=name or f"health-{port}",
         script="serve-health",
@@ -72,6 +71,7 @@ def serve_health_command(
         env={key: os.environ[key] for key in ("ROTA_HEALTH_TOKEN", "ROTA_RUN_TOKEN") if key in os.environ},
         shell_env=callers(os.environ),
     )
+    require_free_for(session, spec, host, port, force=force)
     code = exit_code(session.show(StartSpecs(specs=(spec,), force=force)))
     if not code:
         session.say(f"http://{host}:{port}/health/cron")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rota.cli.fast import exit_code
+from rota.cli.free_port import require_free_for
 from rota.ecosystem.environment import callers
 from rota.errors import UsageError
 from rota.home import setting
@@ -50,7 +51,7 @@ def serve_command(
     root = os.path.realpath(os.path.join(session.cwd(), path))
     chosen = next((p for p in (port, port_argument) if p is not None), int(setting("SERVE_PORT") or DEFAULT_PORT))
     env = {"ROTA_SERVE_PORT": str(chosen), "ROTA_SERVE_PATH": "."}
-    env["ROTA_SERVE_HOST"] = host or setting("SERVE_HOST") or DEFAULT_HOST
+    host = env["ROTA_SERVE_HOST"] = host or setting("SERVE_HOST") or DEFAULT_HOST
     env |= {f"ROTA_SERVE_{key}": "true" for key, given in (("SPA", spa), ("FTP", ftp)) if given}
     env |= _credentials(user, password)
     site_from_environment(env, root)  # refuses now what the server would refuse later
@@ -65,9 +66,10 @@ def serve_command(
         env={"PYTHONUNBUFFERED": "1", **env},
         shell_env={key: value for key, value in callers(session.shell_environment()).items() if "_SERVE_" not in key},
     )
+    require_free_for(session, spec, host, chosen, force=force)
     code = session.show(StartSpecs(specs=(spec,), force=force))
     if code == 0:
-        session.say(f"Serving {root} on port {chosen}" + ("" if env["ROTA_SERVE_HOST"] != DEFAULT_HOST else _LOCAL))
+        session.say(f"Serving {root} on port {chosen}" + ("" if host != DEFAULT_HOST else _LOCAL))
     return exit_code(code)
 
 
