@@ -54,5 +54,7 @@ environment() {
         # Dependency groups need pip 25.1; Debian's is older.
         .venv/bin/python -m pip install -q --upgrade 'pip>=25.1' && .venv/bin/python -m pip install -q "$@"
     } || fail "the packages could not be installed (see above)" "is the package index reachable from here?"
+    # As pip does for what it copies: where PYTHONDONTWRITEBYTECODE is set, every command would compile rota again.
+    .venv/bin/python -m compileall -q src tests benchmarks || true
     printf '%s\n' "$wanted" >"$stamp"
 }

@@ -19,9 +19,20 @@ if TYPE_CHECKING:
 
 NOT_NEEDED = ("ssl", "typing_extensions")
 """asyncio and msgspec do without when they cannot be imported; a unix socket needs no TLS, msgspec takes typing's own words."""
+
+
+def _cleandoc(doc: str) -> str:
+    """What click asks of inspect for every option: of one line it is done here, more of them load the real one."""
+    if "\n" not in doc:
+        return doc.expandtabs().lstrip()
+    from inspect import getdoc  # not known to the stand-in
+
+    return str(getdoc.__globals__["cleandoc"](doc))
+
+
 DEFERRED: Mapping[str, Mapping[str, object]] = {
     "asyncio.sslproto": {},
-    "inspect": {},
+    "inspect": {"cleandoc": _cleandoc},
     "msgspec.inspect": {},
     "platform": {"system": lambda: os.uname().sysname},
     "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},

@@ -132,6 +132,13 @@ def test_health_from_the_daemons_side(shop: Host) -> None:
     assert {path for path in opened(shop.daemon) if "rota.db-wal" in path} == {f"{shop.path}/rota.db-wal"}
 
 
+def test_lists_of_plain_apps_open_nothing_for_jobs(host: Host) -> None:
+    """What jobs need is code and a database connection of their own: a daemon that has none does without."""
+    host.start("plain", shell("exec sleep 1000"))
+    assert " plain " in host.cli("list").out
+    assert [path for path in opened(host.daemon) if path.endswith("/rota.db")] == [f"{host.path}/rota.db"]
+
+
 def opened(pid: int) -> Iterator[str]:
     for number in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):

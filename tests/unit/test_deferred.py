@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -76,3 +77,11 @@ def test_what_was_done_without_can_be_had_afterwards() -> None:
 def test_a_module_that_is_there_already_stays() -> None:
     code = "import sys, inspect\nfrom rota.deferred import deferring\nwith deferring(): import inspect as again\n"
     assert python(code + "print(again is inspect, again.isclass(int))") == "True True\n"
+
+
+@pytest.mark.parametrize("doc", ["", "one line", "  \tindented\tand more  ", "two\n    lines\n\n  here\n"])
+def test_help_texts_come_out_as_from_the_real_one(doc: str) -> None:
+    code = BEGIN + f"import click\nimport inspect as early\nprint(repr(early.cleandoc({doc!r})))"
+    assert python(code) == f"{inspect.cleandoc(doc)!r}\n"
+    loaded = BEGIN + f"import inspect\ninspect.cleandoc({doc!r})\nprint(inspect.__spec__ is not None)"
+    assert python(loaded) == f"{chr(10) in doc}\n"

@@ -136,6 +136,13 @@ class Ledger:
         sql = "SELECT 1 FROM runs WHERE app = '' AND state <> 'finished' LIMIT 1"
         return self.connection.execute(sql).fetchone() is not None
 
+    def has_guests(self) -> bool:
+        """Whether a job inside an app is registered; True as well when that cannot be read: who reads them says why."""
+        try:
+            return self.connection.execute("SELECT 1 FROM jobs WHERE app > '' LIMIT 1").fetchone() is not None
+        except ERRORS:
+            return True
+
     def set_setting(self, key: str, value: str) -> None:
         """Store a value; on a disk that refuses it is lost, and the log says so."""
         try:

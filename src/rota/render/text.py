@@ -13,6 +13,9 @@ BOLD_CYAN = "1;36"
 
 ELLIPSIS = "…"
 
+_OURS = {ord("↺"): "x", ord(ELLIPSIS): "x"}
+"""What our own tables write, one column each: known without the tables of Unicode, which take a megabyte."""
+
 
 class Style:
     """Colour, or none. `style(text, RED)` is the text itself when colour is off."""
@@ -56,7 +59,7 @@ def _escaped(char: str) -> str:
 
 def width_of(text: str) -> int:
     """Columns the text takes: two for East Asian wide characters, none for combining and format ones."""
-    if text.isascii():
+    if text.isascii() or text.translate(_OURS).isascii():
         return len(text)
     from unicodedata import category, east_asian_width
 

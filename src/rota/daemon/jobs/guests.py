@@ -25,6 +25,8 @@ NOBODY = -1
 
 def guest_jobs(world: World) -> list[Record]:
     """One record per job that an app registered through the library, for lists."""
+    if not world.ledger.has_guests():
+        return []  # without loading and opening what jobs need, in a daemon that has none
     try:
         jobs = [job for job in world.runbook.store.guests() if job.source == "library"]
         if not jobs:
