@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rota.ecosystem.javascript import engine
+from rota.ecosystem.javascript import engine, node
 from rota.ecosystem.javascript.esm import as_function_body
 from rota.errors import SpecError
+from tests.eventually import eventually
 from tests.unit.ecosystem.evaluating import run
 
 if TYPE_CHECKING:
@@ -139,12 +142,51 @@ class TestNode:
         assert str(caught.value) == "ecosystem.config.js: cannot be evaluated: it runs for more than 0.05 s"
 
     def test_node_is_given_up_after_its_time(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-        from rota.ecosystem.javascript import node
-
         monkeypatch.setattr(node, "TIME_LIMIT", 0.5)
         project.write("ecosystem.config.js", "require('crypto'); while (true);")
         with pytest.raises(SpecError, match=r"node did not finish it within 0\.5 s"):
             project.load("ecosystem.config.js")
+
+    @pytest.mark.parametrize(
+        "greed",
+        [
+            "const a = []; for (;;) a.push(new Array(1e5).fill(a.length))",
+            "const a = []; for (;;) a.push(Buffer.alloc(1e8, 1))",
+        ],
+        ids=["objects", "buffers"],
+    )
+    def test_node_cannot_take_the_machines_memory(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch, greed: str
+    ) -> None:
+        monkeypatch.setattr(node, "MEMORY_LIMIT", 1 << 28)
+        project.write("ecosystem.config.js", f"require('crypto'); {greed}")
+        with pytest.raises(SpecError, match=r"memory|allocation failed"):
+            project.load("ecosystem.config.js")
+        most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        assert most < 2 * node.MEMORY_LIMIT
+
+    def test_what_the_file_starts_does_not_outlive_it(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(node, "TIME_LIMIT", 2.0)
+        fifo = project.root / "fifo"
+        os.mkfifo(fifo)
+        held = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            command = "exec 3>fifo; echo up >&3; exec /bin/sleep 1000"
+            project.write("ecosystem.config.js", f"require('child_process').execSync('{command}')")
+            with pytest.raises(SpecError, match=r"within 2 s"):
+                project.load("ecosystem.config.js")
+            assert os.read(held, 9) == b"up\n"
+            eventually(lambda: ended(held))
+        finally:
+            os.close(held)
+
+
+def ended(fifo: int) -> bool:
+    """Whether its last writer is gone."""
+    try:
+        return os.read(fifo, 1) == b""
+    except BlockingIOError:
+        return False
 
 
 def test_without_node_it_is_said_what_would_help(project: Project) -> None:
