@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import shutil
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rota.errors import RotaError
 from rota.process.spec import RestartSpec, StopSpec
-from rota.process.state import Down
-from rota.wire.messages import Act, Resurrect, Save, SendLine, StartSpecs, Update
+from rota.wire.messages import Act, SendLine, StartSpecs, Update
 from tests.daemon.host import alive, kill, python, shell, spec
 from tests.daemon.lines import count
+from tests.daemon.meanwhile import in_background
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.daemon.host import Host
 
 pytestmark = pytest.mark.timeout(60)
@@ -32,7 +27,6 @@ pytestmark = pytest.mark.timeout(60)
 MANY = 20
 SLEEP = shell("exec sleep 1000")
 ONCE = RestartSpec(autorestart=False)
-FOREVER = RestartSpec(max_restarts=100_000)
 
 
 def tickers(host: Host, number: int = MANY) -> dict[str, int]:
@@ -53,26 +47,6 @@ def nothing_happened_to(host: Host, pids: dict[str, int]) -> None:
         counted = count(host.logs(name, "\nend "))
         assert counted.clean, (name, counted)
         assert counted.written > 0
-
-
-def in_background(work: Callable[[], object]) -> threading.Thread:
-    """Do it while the daemon is being killed; that the connection breaks is what is expected."""
-
-    def run() -> None:
-        with contextlib.suppress(RotaError):
-            work()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
-
-
-def one_process_each(host: Host) -> None:
-    """Every main process that carries a marker is the one the list shows."""
-    shown = {host.pid(record.instance.id) for record in host.records()} - {0}
-    carrying = {pid for pid, command in host.processes().items() if "rota" not in command}
-    leaders = {pid for pid in carrying if os.getsid(pid) == pid}
-    assert leaders == shown
 
 
 # --- the daemon -----------------------------------------------------------------------------------------------------
@@ -135,109 +109,6 @@ def test_the_last_words_of_an_app_that_died_unwatched_are_in_its_log(host: Host)
     kill(pid, signal.SIGTERM)
     host.back(former)
     assert host.logs("app", "last words\n") == "last words\n"
-
-
-@pytest.mark.parametrize("after", [0.0, 0.004, 0.012, 0.03, 0.08])
-def test_killed_while_it_starts_many(host: Host, after: float) -> None:
-    names = [f"a{index}" for index in range(MANY)]
-    former = host.daemon
-    thread = in_background(lambda: host.start_all([spec(name, SLEEP) for name in names]))
-    time.sleep(after)
-    kill(former)
-    thread.join()
-    host.back(former)
-    known = [record.spec.name for record in host.records()]
-    assert known in ([], names), "all of them or none"
-    for name in known:
-        host.reaches(name, "online")
-    one_process_each(host)
-
-
-@pytest.mark.parametrize("after", [0.0, 0.02, 0.3])
-def test_killed_while_it_stops(host: Host, after: float) -> None:
-    """Half of them ignore the polite signal: the stop goes on where it was."""
-    slow = StopSpec(kill_timeout=0.6)
-    for index in range(4):
-        host.start(f"a{index}", python("stubborn"), stop=slow)
-        host.start(f"b{index}", SLEEP)
-    for index in range(4):
-        host.logs(f"a{index}", "ignoring")
-    former = host.daemon
-    thread = in_background(lambda: host.call(Act(action="stop", targets=("all",))))
-    if after == 0.3:
-        eventually(lambda: host.records()[-1].instance.desired == "down")
-    time.sleep(after)
-    kill(former)
-    thread.join()
-    host.back(former)
-    wanted = {record.instance.desired for record in host.records()}
-    assert len(wanted) == 1  # written down for all of them, or for none
-    assert after < 0.3 or wanted == {"down"}
-    if wanted == {"down"}:
-        for record in host.records():
-            host.reaches(record.instance.id, "stopped")
-    eventually(lambda: all(r.instance.desired == "up" or isinstance(r.instance.actual, Down) for r in host.records()))
-    assert [record.instance.restarts for record in host.records()] == [0] * 8
-    one_process_each(host)
-
-
-@pytest.mark.parametrize("after", [0.0, 0.01, 0.05])
-def test_killed_while_it_restarts(host: Host, after: float) -> None:
-    for index in range(8):
-        host.start(f"a{index}", SLEEP)
-    former = host.daemon
-    thread = in_background(lambda: host.call(Act(action="restart", targets=("all",), parallel=4)))
-    time.sleep(after)
-    kill(former)
-    thread.join()
-    host.back(former)
-    for record in host.records():
-        host.reaches(record.instance.id, "online")
-    one_process_each(host)
-
-
-def test_killed_in_the_middle_of_a_crash_loop(host: Host, work: Path) -> None:
-    script = f"mkdir {work}/lock || echo DOUBLE; echo start; sleep 0.01; rmdir {work}/lock; exit 1"
-    host.start("loop", shell(script), restart=FOREVER)
-    rng = random.Random(2)
-    for _ in range(6):
-        former = host.kill_daemon()
-        host.back(former)
-        time.sleep(rng.uniform(0.0, 0.15))
-    record = host.record("loop")
-    host.call(Act(action="stop", targets=("loop",)))
-    log = host.log("loop")
-    assert "DOUBLE" not in log
-    assert record.instance.restarts > 0
-    launches = host.record("loop").instance.restarts + 1
-    assert launches - 1 <= log.count("start\n") <= launches, "the last one may have been stopped before its first word"
-
-
-def test_killed_between_a_crash_and_the_sweep_of_the_tree(host: Host) -> None:
-    """The main process has ended and its stubborn remnant not yet: the next daemon goes on with the sweep."""
-    host.start("family", python("family", "crash"), stop=StopSpec(kill_timeout=1.0), restart=ONCE)
-    grandchild = int(host.logs("family", "grandchild ").split()[1])
-    host.reaches("family", "stopping")
-    host.back(host.kill_daemon())
-    exit = host.reaches("family", "stopped").instance.last_exit
-    assert exit is not None
-    assert exit.code == 3
-    assert not alive(grandchild)
-
-
-def test_killed_while_it_saves(host: Host) -> None:
-    host.start_all([spec(f"a{index}", SLEEP, env={"X": "y" * 20_000}) for index in range(10)])
-    host.call(Save())
-    rng = random.Random(3)
-    for _ in range(5):
-        former = host.daemon
-        thread = in_background(lambda: [host.call(Save()) for _ in range(50)])
-        time.sleep(rng.uniform(0.0, 0.05))
-        kill(former)
-        thread.join()
-        host.back(former)
-        assert len(host.call(Resurrect(dry_run=True))) == 10
-    assert "Failed" not in host.show(Resurrect()).err
 
 
 def test_a_client_is_told_when_the_daemon_dies_under_it(host: Host) -> None:

@@ -18,6 +18,8 @@ from msgspec.structs import replace
 from rota.daemon import exits
 from rota.daemon.procs import identity, spawn
 from rota.daemon.procs.descent import environment_of, every_process
+from rota.daemon.procs.mark import mark_of as mark_in_limits
+from rota.daemon.procs.mark import read_mark
 from rota.daemon.streams import reopen_fifo, silence
 from rota.process import environ, events
 from rota.process.spec import is_gated
@@ -55,7 +57,10 @@ class Adoption(msgspec.Struct):
     inheritance: Inheritance
     report: Report = msgspec.field(default_factory=Report)
     pending: list[tuple[int, events.Event]] = msgspec.field(default_factory=list)
-    _leaders: dict[tuple[int, int], int] | None = None
+    _leaders: dict[tuple[int, int], tuple[int, int]] | None = None
+    """Session leaders, as (start ticks, pid), by the instance and generation in their markers."""
+    _by_mark: dict[int, tuple[int, int]] = msgspec.field(default_factory=dict)
+    """Those without a readable environment, most of them ended and not yet reaped, by their marks."""
     _patience: float = 0.0
     """Until when to wait for the keeper's word about processes that have just gone, monotonic seconds."""
 
@@ -106,9 +111,9 @@ class Adoption(msgspec.Struct):
         known = entry.instance.gen
         newer = [gen for gen in traces if gen > known] if not isinstance(entry.instance.actual, Starting) else []
         for gen in sorted(newer, reverse=True):
-            process = self._leader(mark_of(entry.instance), gen)
+            process = self._main_process(mark_of(entry.instance), gen)
             if process is not None:
-                log.warning("%s (%d): runs in a generation the ledger does not know", entry.name, entry.id)
+                log.warning("%s (%d): ran in a generation the ledger does not know", entry.name, entry.id)
                 starting = Starting(gen, process.started)
                 instance = replace(entry.instance, gen=gen, desired="up", actual=starting, started=process.started)
                 self.world.supervisor.correct(entry, instance)
@@ -137,7 +142,7 @@ class Adoption(msgspec.Struct):
         now = self.world.clock.now()
         match actual:
             case Starting():
-                process = self._leader(mark_of(entry.instance), gen)
+                process = self._main_process(mark_of(entry.instance), gen)
                 if process is None:
                     self.pending.append((entry.id, events.NeverSpawned(gen)))
                     return
@@ -172,9 +177,11 @@ class Adoption(msgspec.Struct):
         self.pending.append((entry.id, events.Exited(gen, exit, lasted)))
 
     def _dead(self, id: int, gen: int, process: Process, pidfd: int | None) -> spawn.Child:
+        reaped = pidfd is None
         if pidfd is None:
-            pidfd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)  # stands in for a process nobody can address
-        return spawn.Child(gen, process, pidfd, False, exits.began(process.start_ticks), self._streams(id, gen), key=id)
+            pidfd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        began = exits.began(process.start_ticks)
+        return spawn.Child(gen, process, pidfd, False, began, self._streams(id, gen), reaped=reaped, key=id)
 
     def _child(self, id: int, gen: int, process: Process, pidfd: int) -> spawn.Child:
         own = is_our_child(pidfd)
@@ -222,31 +229,49 @@ class Adoption(msgspec.Struct):
             left = self._patience - clock.monotonic() if within else 0.0
         return self.inheritance.exits.get(key)
 
+    def _main_process(self, id: int, gen: int) -> Process | None:
+        """The main process of a generation whose pid never reached the ledger, running or ended; None when there was none.
+
+        One that runs carries its marker, one not yet reaped its mark, and of any other the keeper told the mark before it
+        reaped it: so the processes are looked at first, and then the keeper is listened to.
+        """
+        leaders = self._find_leaders()
+        while self.world.keeper.hear(self.inheritance, 0.0):
+            pass
+        mark = mark_in_limits(f"{environ.MARKER}={environ.marker(self.world.home_id, id, gen)}".encode())
+        told = [(start, pid) for (pid, start), one in self.inheritance.marks.items() if one == mark]
+        # Descendants may lead sessions of their own; the main process is older.
+        found = [one for one in (leaders.get((id, gen)), self._by_mark.get(mark), *told) if one is not None]
+        return _identified(*min(found)) if found else None
+
     def _leader(self, id: int, gen: int) -> Process | None:
         """The running main process of a generation: the first session leader that carries its marker."""
-        if self._leaders is None:
-            self._leaders = self._find_leaders()
-        pid = self._leaders.get((id, gen))
-        opened = identity.open_process(pid) if pid is not None else None
+        found = self._find_leaders().get((id, gen))
+        opened = identity.open_process(found[1]) if found is not None else None
         if opened is None:
             return None
         os.close(opened[0])
         return opened[1]
 
-    def _find_leaders(self) -> dict[tuple[int, int], int]:
+    def _find_leaders(self) -> dict[tuple[int, int], tuple[int, int]]:
+        if self._leaders is not None:
+            return self._leaders
         prefix = f"{environ.MARKER}={self.world.home_id}:".encode()
         found: dict[tuple[int, int], tuple[int, int]] = {}
+        self._leaders = found
         for pid, stat in every_process():
-            if stat.session != pid or stat.ended:
+            if stat.session != pid:
                 continue
-            for item in environment_of(pid):
+            one, entries = (stat.start_ticks, pid), environment_of(pid)
+            mark = None if entries else read_mark(pid)
+            if mark is not None:
+                self._by_mark[mark] = min(self._by_mark.get(mark, one), one)
+            for item in entries:
                 if item.startswith(prefix):
                     id, _, gen = item[len(prefix) :].decode("ascii", "replace").partition(":")
                     if id.isdecimal() and gen.isdecimal():
-                        key = (int(id), int(gen))
-                        # Descendants may lead sessions of their own; the main process is older.
-                        found[key] = min(found.get(key, (stat.start_ticks, pid)), (stat.start_ticks, pid))
-        return {key: pid for key, (_, pid) in found.items()}
+                        found[int(id), int(gen)] = min(found.get((int(id), int(gen)), one), one)
+        return found
 
     def _leftovers(self) -> None:
         """Descriptors and FIFOs of generations that are over: what they still hold goes to the log, then they go."""
@@ -274,6 +299,15 @@ class Adoption(msgspec.Struct):
         """All the keeper told is now either in an event to come or nobody's: it may forget once the ledger has it."""
         for pid, start in self.inheritance.exits:
             self.world.loop.call_soon(self.world.keeper.acknowledge, pid, start)
+
+
+def _identified(start_ticks: int, pid: int) -> Process:
+    opened = identity.open_process(pid)
+    if opened is not None:
+        os.close(opened[0])
+        if opened[1].start_ticks == start_ticks:
+            return opened[1]
+    return identity.process_since(start_ticks, pid)
 
 
 def is_our_child(pidfd: int) -> bool:

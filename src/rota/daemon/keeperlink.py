@@ -31,6 +31,8 @@ class Inheritance(msgspec.Struct):
     kept: dict[str, list[int]] = msgspec.field(default_factory=dict)
     exits: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
     """Wait status by (pid, start ticks)."""
+    marks: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
+    """The mark (rota.daemon.procs.mark) of those among the ended that led a session."""
     ipc: dict[str, int] = msgspec.field(default_factory=dict)
     """IPC ends by key, after a planned re-execution."""
 
@@ -71,6 +73,8 @@ class KeeperLink:
                     self.held[key] = len(fds)
                 case ["EXIT", pid, start, status]:
                     inheritance.exits[int(pid), int(start)] = int(status)
+                case ["MARK", pid, start, mark]:
+                    inheritance.marks[int(pid), int(start)] = int(mark)
                 case ["SYNC"]:
                     # From now on never wait for the keeper: it may just be waiting for us.
                     link.setblocking(False)
@@ -82,8 +86,8 @@ class KeeperLink:
                     _close(fds)
 
     def hear(self, inheritance: Inheritance, within: float) -> bool:
-        """Take further exits into the inheritance: those told since SYNC. Waits for one at most `within` seconds; False
-        when none came."""
+        """Take what is told since SYNC into the inheritance. Waits at most `within` seconds; False when nothing
+        came."""
         if self._socket is None:
             return False
         poll = select.poll()
@@ -95,6 +99,8 @@ class KeeperLink:
         match words:
             case ["EXIT", pid, start, status]:
                 inheritance.exits[int(pid), int(start)] = int(status)
+            case ["MARK", pid, start, mark]:
+                inheritance.marks[int(pid), int(start)] = int(mark)
             case []:
                 return False  # it is dead; the loop will notice
         return True

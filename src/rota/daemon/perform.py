@@ -180,7 +180,7 @@ class Effects:
                 refused = entry.tree.signal(number)
                 if refused:
                     log.warning("%s: %d processes may not be signalled (another user's)", entry.name, len(refused))
-            elif process_of(entry.instance.actual) is not None:
+            elif process_of(entry.instance.actual) is not None and not entry.child.reaped:
                 identity.send(entry.child.pidfd, number)
         except NotPermitted as error:
             log.warning("%s: %s", entry.name, error.message)

@@ -40,6 +40,7 @@ class Keeper:
     def __init__(self, lock_fd: int, kept: dict[str, list[int]], argv: list[str]) -> None:
         self.lock_fd, self.kept, self.argv = lock_fd, kept, argv
         self.exits: dict[tuple[int, int], int] = {}
+        self.marks: dict[tuple[int, int], int] = {}
         self.daemon, self.started, self.failures = 0, 0.0, 0
         self.link: socket | None = None
         self.bye: int | None = None
@@ -62,6 +63,8 @@ class Keeper:
         for key, fds in self.kept.items():
             self.tell(f"FD {key}", fds)
         for (pid, start), status in self.exits.items():
+            if mark := self.marks.get((pid, start)):
+                self.tell(f"MARK {pid} {start} {mark}")
             self.tell(f"EXIT {pid} {start} {status}")
         self.tell("SYNC")
 
@@ -91,13 +94,17 @@ class Keeper:
                 return
             if found is None:
                 return
-            start = start_ticks(found.si_pid)
-            _, status = os.waitpid(found.si_pid, 0)
-            if found.si_pid == self.daemon:
+            pid = found.si_pid
+            start, session = start_and_session(pid)
+            if pid == session != self.daemon and (mark := read_mark(pid)):
+                self.marks[pid, start] = mark
+                self.tell(f"MARK {pid} {start} {mark}")  # before it is gone: whoever looks finds either
+            _, status = os.waitpid(pid, 0)
+            if pid == self.daemon:
                 self.daemon_ended(status)
             else:
-                self.exits[found.si_pid, start] = status
-                self.tell(f"EXIT {found.si_pid} {start} {status}")
+                self.exits[pid, start] = status
+                self.tell(f"EXIT {pid} {start} {status}")
 
     def daemon_ended(self, status: int) -> None:
         self.daemon = 0
@@ -144,6 +151,7 @@ class Keeper:
                 self.drop(key)
             case ["ACK", pid, start]:
                 self.exits.pop((int(pid), int(start)), None)
+                self.marks.pop((int(pid), int(start)), None)
             case ["BYE", code]:
                 self.bye = int(code)
             case ["UP"]:
@@ -186,13 +194,24 @@ class Keeper:
                 os.kill(self.daemon, number)
 
 
-def start_ticks(pid: int) -> int:
-    """Start time of a process not yet reaped, clock ticks since boot; 0 where /proc does not say."""
+def start_and_session(pid: int) -> tuple[int, int]:
+    """Start time of a process not yet reaped, clock ticks since boot, and its session; 0 where /proc does not say."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0, 0
+    return int(fields[19]), int(fields[3])
+
+
+def read_mark(pid: int) -> int:
+    """The number a process not yet reaped carries in its soft RLIMIT_RTTIME; 0 when it carries none."""
+    try:
+        with open(f"/proc/{pid}/limits", "rb") as file:
+            words = file.read().partition(b"Max realtime timeout")[2].split(None, 1)
     except OSError:
         return 0
+    return int(words[0]) if words and words[0].isdigit() else 0
 
 
 def say(text: str) -> None:

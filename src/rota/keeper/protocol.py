@@ -11,6 +11,8 @@ daemon -> keeper
 
 keeper -> daemon
     FD key         descriptors kept under this key (after a start, one message a key)
+    MARK pid start mark    before its EXIT: the process led a session, and this is its soft RLIMIT_RTTIME (daemon/procs/mark.py),
+                           which tells whose main process it was when the ledger does not know its pid yet
     EXIT pid start status    a process re-parented to the keeper ended: start time in clock ticks, wait status
     SYNC           everything kept has been told
 

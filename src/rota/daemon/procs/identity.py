@@ -97,6 +97,11 @@ def open_process(pid: int, clock: Clock = _CLOCK) -> tuple[int, Process] | None:
     )
 
 
+def process_since(start_ticks: int, pid: int, clock: Clock = _CLOCK) -> Process:
+    """The process of this pid that started then, in this boot; it may have ended."""
+    return Process(pid=pid, start_ticks=start_ticks, boot_id=boot_id(), started=_wall_time(start_ticks, clock))
+
+
 def reopen(process: Process) -> int | None:
     """A pidfd of this very process, running or zombie; None when it is gone or its pid belongs to another.
 

@@ -72,6 +72,8 @@ class Child(msgspec.Struct):
     ipc: socket.socket | None = None
     key: int = -1
     """The id in its marker, and in the names of its FIFOs and kept descriptors."""
+    reaped: bool = False
+    """It was gone before this daemon could open it: `pidfd` stands for nobody."""
 
 
 class Order(msgspec.Struct, frozen=True):
