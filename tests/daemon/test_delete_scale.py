@@ -86,6 +86,9 @@ def test_scale_to_nothing(host: Host) -> None:
         ("app", "many", "not a number of instances"),
         ("app", "²", "not a number of instances"),
         ("app", "", "not a number of instances"),
+        ("app", "8080", "8080 instances are too many"),
+        ("app", "+1000", "1001 instances are too many"),
+        ("app", "9" * 5000, "not a number of instances"),
         ("ap", "2", "Application ap not found"),
     ],
 )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from rota.process.state import Backoff, Down, Failed, Instance, Ready, Starting,
 from rota.process.step import step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rota.clock import Clock
     from rota.daemon.ledger import Ledger
@@ -147,11 +148,14 @@ class Supervisor:
         created: list[Entry] = []
         if not self.entries:
             self._next_id = 0  # as in PM2: ids are not used again before the list is empty
+        numbers: dict[str, Iterator[int]] = {}
         for spec in specs:
+            if spec.name not in numbers:
+                numbers[spec.name] = self._free_numbers(spec.name)
             instance = Instance(
                 id=self._next_id,
                 app=spec.name,
-                number=self._free_number(spec.name),
+                number=next(numbers[spec.name]),
                 unique_id=str(uuid.uuid4()),
                 created=self._clock.now(),
                 desired="up" if spec.job is None and up(spec) else "down",
@@ -160,12 +164,10 @@ class Supervisor:
         self._ledger.save_many([(entry.instance, entry.spec) for entry in created])
         return created
 
-    def _free_number(self, name: str) -> int:
+    def _free_numbers(self, name: str) -> Iterator[int]:
+        """Numbers that no instance of the app has now, the smallest first."""
         taken = {entry.instance.number for entry in self.by_name.get(name, {}).values()}
-        number = 0
-        while number in taken:
-            number += 1
-        return number
+        return (number for number in count() if number not in taken)
 
     def respec(self, entry: Entry, spec: AppSpec) -> None:
         """Give an instance a new specification; its process, if any, keeps running as it is."""

@@ -92,7 +92,7 @@ PM2_KEYS: tuple[Key, ...] = (
     Key("soft_drain", units.milliseconds),
     Key("drain_timeout", units.milliseconds),
     Key("min_instances", values.at_least(values.integer, 0, "0")),
-    Key("max_instances", values.at_least(values.integer, 0, "0")),
+    Key("max_instances", values.at_least(values.most_instances, 0, "0")),
     Key("scale_cpu", values.at_least(values.integer, 1, "1")),
     Key("scale_queue", values.at_least(values.integer, 1, "1")),
     Key("scale_down_after", units.milliseconds),

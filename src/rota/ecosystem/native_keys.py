@@ -234,7 +234,7 @@ APP_KEYS = (
     NativeKey("soft_drain", units.duration, _TIME, "Reload: how long connections may end by themselves. Default 1s."),
     NativeKey("drain_timeout", units.duration, _TIME, "Reload: how long connections may keep the old copy. Default 8s."),
     NativeKey("min_instances", values.at_least(values.integer, 0, "0"), _COUNT, "With max_instances: the fewest copies."),
-    NativeKey("max_instances", values.at_least(values.integer, 0, "0"), _COUNT, "Copies follow the load, up to this."),
+    NativeKey("max_instances", values.at_least(values.most_instances, 0, "0"), _COUNT, "Copies follow the load, up to this."),
     NativeKey("scale_cpu", values.at_least(values.integer, 1, "1"), _COUNT, "Percent of a core per copy that asks for more."),
     NativeKey("scale_queue", values.at_least(values.integer, 1, "1"), _COUNT, "Waiting connections that call for more (16)."),
     NativeKey("scale_down_after", units.duration, _TIME, "Quiet time before there are fewer. Default 60s."),

@@ -8,6 +8,7 @@ from typing import Any
 
 from rota.ecosystem import units, words
 from rota.ecosystem.problems import Wrong
+from rota.process.spec import MOST_INSTANCES
 
 Reader = Callable[[Any], Any]
 _DATE_TIME = "YYYY-MM-DDTHH:mm:ss"
@@ -116,11 +117,21 @@ def instances(value: Any) -> int:
     """0 = one per CPU. PM2 takes "max", and truncates fractions."""
     if value == "max":
         return 0
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value.strip()):
-        return int(value)
-    if units.is_number(value) and abs(value) < 1e6:
-        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,9}", value.strip()):
+        return _bearable(int(value))
+    if units.is_number(value) and abs(value) < 1e9:
+        return _bearable(int(value))
     raise Wrong(f'must be a number or "max", not {units.shown(value)}')
+
+
+def most_instances(value: Any) -> int:
+    return _bearable(integer(value))
+
+
+def _bearable(count: int) -> int:
+    if count > MOST_INSTANCES:
+        raise Wrong(f"must be at most {MOST_INSTANCES}, not {count}", "a port is given as port, or as PORT in env")
+    return count
 
 
 def mode(value: Any) -> str:

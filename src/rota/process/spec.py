@@ -229,6 +229,10 @@ def is_gated(spec: AppSpec) -> bool:
     return spec.wait_ready or spec.ready is not None or (spec.exec_mode == "cluster" and not spec.listen)
 
 
+MOST_INSTANCES = 1000
+"""Copies of one app. Who asks for more has nearly always given a port to the wrong option, and no machine survives it."""
+
+
 def resolved_instances(requested: int, cpus: int) -> int:
     """PM2's rule: 0 = one per CPU, negative = CPUs minus that many, never below one."""
     if requested > 0:

@@ -207,6 +207,34 @@ def test_exec_mode(project: Project, script: str, extra: dict[str, Any], mode: s
 
 
 @pytest.mark.parametrize(
+    ("given", "merged"),
+    [
+        ({"instances": "max"}, True),
+        ({"instances": 0, "exec_mode": "fork"}, True),
+        ({"instances": "max", "merge_logs": False}, False),
+        ({"instances": 2}, False),
+        ({"instances": -1}, False),
+        ({}, False),
+    ],
+)
+def test_a_copy_per_cpu_writes_one_log_as_in_pm2(project: Project, given: dict[str, Any], merged: bool) -> None:
+    import json
+
+    project.write("a.js")
+    project.write("e.json", json.dumps({"script": "a.js", **given}))
+
+    assert project.app("e.json").logs.merge == merged
+
+
+def test_copies_of_a_native_file_have_logs_of_their_own(project: Project) -> None:
+    project.write("a.js")
+    project.write("rota.toml", '[apps.x]\nrun = "node server.js"\ninstances = "max"\n')
+
+    assert not project.app("rota.toml").logs.merge
+    assert project.script("a.js", instances="max").logs.merge
+
+
+@pytest.mark.parametrize(
     ("extra", "job", "cron_restart"),
     [
         ({"cron_restart": "0 2 * * *"}, None, "0 2 * * *"),

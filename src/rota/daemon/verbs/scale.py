@@ -11,6 +11,7 @@ from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
 from rota.errors import TargetNotFound, UsageError
+from rota.process.spec import MOST_INSTANCES
 from rota.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -41,10 +42,13 @@ async def scale(world: World, request: Scale, answer: Answer, inbox: Inbox) -> N
 
 def _wanted(count: str, now: int) -> int:
     sign, digits = (count[0], count[1:]) if count[:1] in ("+", "-") else ("", count)
-    if not digits.isdecimal():
+    if not digits.isdecimal() or len(digits) > 9:
         raise UsageError(f"{count} is not a number of instances", "write 5, +2 or -1")
     number = int(digits)
-    return max(0, {"": number, "+": now + number, "-": now - number}[sign])
+    wanted = max(0, {"": number, "+": now + number, "-": now - number}[sign])
+    if wanted > max(now, MOST_INSTANCES):
+        raise UsageError(f"{wanted} instances are too many", f"at most {MOST_INSTANCES} of one app")
+    return wanted
 
 
 async def _up(world: World, answer: Answer, entries: list[Entry], more: int) -> None:

@@ -97,7 +97,8 @@ def _resolved(settings: Settings, key: str, place: Place, findings: Findings) ->
     )
     rest = {name: value for name, value in settings.items() if name not in _CONSUMED and value is not None}
     rest |= _checks(settings, cwd, {**environ, **env})
-    return apply_patch(spec, _with_paths(rest, settings, spec, base, python=command.python))
+    patch = _with_paths(rest, settings, spec, base, python=command.python, native=place.native)
+    return apply_patch(spec, patch)
 
 
 def _direct(settings: Settings, cwd: str, key: str, findings: Findings) -> Settings:
@@ -226,7 +227,9 @@ def _name(settings: Settings, command: Command, env_name: str) -> str:
     return f"{name}-{env_name}" if settings.get("append_env_to_name") and env_name else name
 
 
-def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str, *, python: bool) -> Settings:
+def _with_paths(
+    rest: Settings, settings: Settings, spec: AppSpec, base: str, *, python: bool, native: bool
+) -> Settings:
     """Relative paths made absolute, and the defaults that depend on the command."""
     patch = dict(rest)
     for name in _FILES:
@@ -237,6 +240,8 @@ def _with_paths(rest: Settings, settings: Settings, spec: AppSpec, base: str, *,
     if patch.get("watch") is None:
         for name in ("ignore_watch", "watch_delay", "watch_ext"):
             patch.pop(name, None)
+    if settings.get("instances") == 0 and not native:
+        patch.setdefault("merge_logs", True)  # as in PM2: "max" and 0 say nothing of numbered files
     if settings.get("execute_command"):
         patch["exec_mode"] = "fork"
     elif "exec_mode" not in patch and _shares_sockets(settings, spec, python=python):
