@@ -119,18 +119,18 @@ async def _some(reader: asyncio.StreamReader) -> bytes:
     return data
 
 
-async def _one(port: int) -> tuple[str, dict[str, int]]:
+async def _one(port: int, source: str) -> tuple[str, dict[str, int]]:
     load = Load(port)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     await load._ask(reader, writer, bytearray())
     writer.close()
     await writer.wait_closed()
     return next(iter(load.bodies)), load.failed
 
 
-def ask(port: int) -> str:
-    """One answer's text."""
-    return asyncio.run(_one(port))[0]
+def ask(port: int, source: str = "127.0.0.1") -> str:
+    """One answer's text; `source` is the client's address."""
+    return asyncio.run(_one(port, source))[0]
 
 
 def received(client: socket.socket) -> bytes:

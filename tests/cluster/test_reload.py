@@ -170,6 +170,6 @@ def test_bootstrap_can_be_switched_off(host: Host) -> None:
     assert AppSpec(name="x").exec_mode == "fork"
 
 
-def accepts(port: int) -> bool:
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+        return client.connect_ex((host, port)) == 0

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from rota.errors import RotaError
 from rota.process.spec import ProbeSpec
 from rota.wire.messages import Act, Scale
-from tests.cluster.load import Load, ask
-from tests.cluster.servers import APPS, SERVERS, free_port
-from tests.cluster.test_reload import pids, reload, start, with_word
+from tests.cluster.load import Load, ask, received
+from tests.cluster.servers import APPS, NODE, SERVERS, free_port
+from tests.cluster.test_changes import edited
+from tests.cluster.test_reload import accepts, pids, reload, start, with_word
 from tests.daemon.host import kill
 from tests.eventually import eventually
 
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.daemon.host import Host
+
+
+node = pytest.mark.skipif("node" not in SERVERS, reason="node is not installed")
 
 
 def asked(port: int, times: int = 24) -> set[str]:
@@ -67,6 +75,21 @@ def test_a_new_copy_serves_nobody_before_its_probe_passes(host: Host) -> None:
     assert len(asked(port)) == 2
 
 
+def test_a_line_that_comes_before_it_listens(host: Host) -> None:
+    """The pattern is found once; the port comes later, and both are waited for."""
+    port = free_port()
+    argv = (sys.executable, str(APPS / "slow_start.py"), str(port))
+    host.start(
+        "web", argv, exec_mode="cluster", ready=ProbeSpec(kind="log", target="connected", interval=0.05, deadline=10)
+    )
+    eventually(lambda: accepts(port))
+    with Load(port) as load:
+        eventually(lambda: load.answered > 20)
+        shown = reload(host)
+        assert shown.code == 0, shown.text
+    assert load.failed == {}
+
+
 def test_affinity_by_address(host: Host) -> None:
     port = free_port()
     start(host, "http.server", port, 3, affinity="ip")
@@ -80,7 +103,7 @@ def test_one_socket_for_all(host: Host) -> None:
     assert host.show(Act(action="reload", targets=("web",), prove=True)).code == 0
 
 
-@pytest.mark.skipif("node" not in SERVERS, reason="node is not installed")
+@node
 def test_each_in_turn(host: Host) -> None:
     """balance = "rr": exactly so many connections each, through reloads and the daemon's death."""
     port = free_port()
@@ -132,3 +155,68 @@ def test_more_instances_when_connections_wait(host: Host) -> None:
     eventually(lambda: len(host.records()) == 1, within=30)
     assert "connections waiting" in host.own_log
     assert "2 -> 1 instances" in host.own_log
+
+
+@node
+def test_in_turn_only_those_that_are_well(host: Host, work: Path) -> None:
+    """balance = "rr": a probe reaches the instance it means, and clients get those that pass it."""
+    port = free_port()
+    probe = ProbeSpec(kind="http", target=f"http://127.0.0.1:{port}/health", interval=0.05, failures=2)
+    argv = (NODE, str(APPS / "moody.js"), str(port), str(work))
+    host.start("web", argv, exec_mode="cluster", instances=3, balance="rr", ready=probe)
+    eventually(lambda: asked(port) == {"0", "1", "2"})
+    (work / "1").touch()
+    eventually(lambda: asked(port) == {"0", "2"})
+    options = {"exec_mode": "cluster", "instances": 3, "balance": "rr", "cwd": "/"}
+    refused = edited(host, "reload", argv, ready=msgspec.structs.replace(probe, deadline=0.5), **options)
+    assert refused.code == 1, refused.text
+    assert "answered 503" in refused.text
+    assert asked(port) == {"0", "2"}
+    (work / "1").unlink()
+    eventually(lambda: asked(port) == {"0", "1", "2"})
+
+
+@node
+def test_in_turn_with_affinity(host: Host) -> None:
+    port = free_port()
+    start(host, "node", port, 3, balance="rr", affinity="ip")
+    homes = {f"127.0.0.{n}": {ask(port, f"127.0.0.{n}") for _ in range(3)} for n in range(1, 25)}
+    assert all(len(found) == 1 for found in homes.values())
+    assert len(set.union(*homes.values())) == 3
+    assert host.show(Scale(name="web", count="2")).code == 0
+    left = {str(pid) for pid in pids(host)}
+    for source, found in homes.items():
+        if found & left:
+            assert {ask(port, source)} == found
+        else:
+            assert ask(port, source) in left
+
+
+def test_affinity_needs_sockets_of_their_own(host: Host) -> None:
+    with pytest.raises(RotaError):
+        start(host, "http.server", free_port(), balance="shared", affinity="ip")
+    assert "needs a socket for each instance" in str(host.record("web").instance.actual)
+
+
+@node
+def test_a_worker_that_may_open_no_more(host: Host) -> None:
+    """balance = "rr": what one has no descriptor left for, a sibling gets; and rota keeps none of it."""
+    port = free_port()
+    start(host, "node", port, 2, balance="rr", limits={"NOFILE": 40})
+    eventually(lambda: len({ask(port) for _ in range(4)}) == 2)
+    daemon = host.daemon
+    before = len(os.listdir(f"/proc/{daemon}/fd"))
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+        last = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+        assert received(last) == b""  # it is not left in the dark
+        eventually(lambda: len(os.listdir(f"/proc/{daemon}/fd")) <= before)
+    eventually(lambda: answers(port))
+
+
+def answers(port: int) -> bool:
+    try:
+        return bool(ask(port))
+    except OSError:
+        return False

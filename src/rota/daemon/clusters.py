@@ -77,12 +77,16 @@ class Clusters:
 
     def prepared(self, entry: Entry, order: Order) -> Order:
         """See `Cluster.prepared`."""
-        return self.room().prepared(entry, order) if in_cluster(entry.spec) else order
+        if in_cluster(entry.spec):
+            return self.room().prepared(entry, order)
+        if self._cluster is not None:
+            self._cluster.no_cluster(entry.name)
+        return order
 
-    def spawned(self, entry: Entry) -> None:
+    def spawned(self, entry: Entry, *, came_out: bool) -> None:
         """See `Cluster.spawned`."""
         if self._cluster is not None:
-            self._cluster.spawned(entry)
+            self._cluster.spawned(entry, came_out=came_out)
 
     def opened(self, entry: Entry, child: Child) -> None:
         """See `Cluster.opened`."""

@@ -81,6 +81,7 @@ class Effects:
     def _spawn(self, entry: Entry) -> None:
         self.release(entry)
         world, gen = self._world, entry.instance.gen
+        child = None
         try:
             order = self._order(entry, gen)
             child = spawn.spawn(order, world.keeper.deposit)
@@ -92,7 +93,7 @@ class Effects:
             world.supervisor.handle(entry.id, events.SpawnFailed(gen, reason))
             return
         finally:
-            world.clusters.spawned(entry)
+            world.clusters.spawned(entry, came_out=child is not None)
         self.take(entry, child)
         world.supervisor.handle(entry.id, events.Spawned(gen, child.process, is_gated(entry.spec)))
         world.loop.call_soon(self._note_pid, entry, child.process.pid)

@@ -19,12 +19,17 @@ from rota.process.spec import in_cluster
 from rota.process.state import Ready
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rota.daemon.entry import Entry
     from rota.daemon.procs.descent import Reapers
     from rota.daemon.talk.probe_targets import Target
     from rota.daemon.world import World
     from rota.process.effects import Announce
     from rota.process.spec import ProbeSpec
+
+
+SILENT = "it does not listen yet"
 
 
 class Probing:
@@ -48,26 +53,24 @@ class Probing:
             self._health(entry)
 
     def _readiness(self, entry: Entry, spec: ProbeSpec) -> None:
-        gen = entry.instance.gen
-        target = self._target(entry, spec)
+        gen, world = entry.instance.gen, self._world
+        target, current = self._target(entry, spec), _Current(entry)
         if not isinstance(target, LogTarget):
-            target = _Overheard(entry, target)
+            target = _Overheard(world, entry, target)
 
         def ready() -> None:
-            if self._world.cluster.may_be_ready(entry):
-                self._world.supervisor.handle(entry.id, BecameReady(gen, "probe"))
+            if _may_be_ready(world, entry):
+                world.supervisor.handle(entry.id, BecameReady(gen, "probe"))
             else:
-                again = partial(self._again, entry, spec, gen, "it does not listen yet")
-                entry.closers.append(self._world.loop.call_later(spec.interval, again).cancel)
+                entry.told.status = SILENT
+                current.cancel = world.loop.call_later(spec.interval, ready).cancel
 
-        # Past its deadline the app is overdue (the state table says so) and may still become ready: ask on.
-        probe = ReadinessProbe(spec, target, self._world.clock, ready, partial(self._again, entry, spec, gen))
-        entry.closers.append(probe.cancel)
+        def ask(reason: str) -> None:
+            # Past its deadline the app is overdue (the state table says so) and may still become ready: ask on.
+            entry.told.status = reason
+            current.cancel = ReadinessProbe(spec, target, world.clock, ready, ask).cancel
 
-    def _again(self, entry: Entry, spec: ProbeSpec, gen: int, reason: str) -> None:
-        entry.told.status = reason
-        if entry.child is not None and entry.child.gen == gen:
-            self._readiness(entry, spec)
+        ask(entry.told.status)
 
     def _liveness(self, entry: Entry) -> None:
         spec = entry.spec.alive
@@ -86,20 +89,20 @@ class Probing:
         if spec is None or spec.kind == "log" or not in_cluster(entry.spec):
             return
         asked = replace(spec, initial_delay=spec.interval)
-        target = self._target(entry, spec)
+        target, current = self._target(entry, spec), _Current(entry)
 
         def failing(reason: str) -> None:
             cluster.healthy(entry, False, reason)
             recovering("")
 
         def recovering(reason: str) -> None:
-            entry.closers.append(ReadinessProbe(asked, target, clock, recovered, recovering).cancel)
+            current.cancel = ReadinessProbe(asked, target, clock, recovered, recovering).cancel
 
         def recovered() -> None:
             cluster.healthy(entry, True)
-            entry.closers.append(LivenessProbe(asked, target, clock, failing).cancel)
+            current.cancel = LivenessProbe(asked, target, clock, failing).cancel
 
-        entry.closers.append(LivenessProbe(asked, target, clock, failing).cancel)
+        current.cancel = LivenessProbe(asked, target, clock, failing).cancel
 
     def _target(self, entry: Entry, spec: ProbeSpec) -> Target:
         env: dict[str, str] = {}
@@ -120,17 +123,30 @@ class Probing:
         return target
 
 
+class _Current:
+    """The one of a row of probes that is under way; it ends with the process."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.cancel: Callable[[], None] = lambda: None
+        entry.closers.append(lambda: self.cancel())
+
+
 class _Overheard:
     """A target whose last answer, when it is not a good one, is kept with the instance: whoever waits is told why."""
 
-    def __init__(self, entry: Entry, target: Target) -> None:
-        self._entry, self._target = entry, target
+    def __init__(self, world: World, entry: Entry, target: Target) -> None:
+        self._world, self._entry, self._target = world, entry, target
 
     async def ask(self) -> str:
-        wrong = await self._target.ask()
+        # Before it listens on a port that it shares somebody else would answer.
+        wrong = await self._target.ask() if _may_be_ready(self._world, self._entry) else SILENT
         if wrong:
             self._entry.told.status = wrong
         return wrong
+
+
+def _may_be_ready(world: World, entry: Entry) -> bool:
+    return not in_cluster(entry.spec) or world.cluster.may_be_ready(entry)
 
 
 def _feed(target: LogTarget, kind: str, data: bytes) -> None:

@@ -63,7 +63,7 @@ def failure(actual: Actual, spec: AppSpec, *, must_listen: bool) -> str:
             return ""
         case Up():
             limit = spec.ready.deadline if spec.ready is not None else spec.listen_timeout
-            return f"its readiness probe did not pass within {limit:g} s"
+            return f"did not pass its readiness probe within {limit:g} s"
         case Stopping(reason=reason) | Down(reason=reason) | Failed(reason=reason) | Backoff(reason=reason):
             return f"ended before it was ready: {reason}" if reason else "ended before it was ready"
         case _:

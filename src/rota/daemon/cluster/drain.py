@@ -15,7 +15,7 @@ from rota.daemon.cluster.sockets import catches, connections
 from rota.process.state import process_of
 
 if TYPE_CHECKING:
-    from rota.daemon.cluster.members import Member
+    from rota.daemon.cluster.member import Member
     from rota.daemon.entry import Entry
     from rota.daemon.procs.tree import Tree
     from rota.daemon.world import World
@@ -50,8 +50,8 @@ async def drained(world: World, entry: Entry) -> None:
     member, process = world.cluster.members.get(entry), process_of(entry.instance.actual)
     if member is None or process is None or entry.tree is None:
         return
-    mine = [each for each in world.cluster.listeners.of(entry.name) if each.name in member.names]
-    ports = [(each.address.family, each.address.port) for each in mine if each.address.kind == socket.SOCK_STREAM]
+    addresses = [each.address for each in world.cluster.listeners.of(entry.name)]
+    ports = [(each.family, each.port) for each in addresses if each.kind == socket.SOCK_STREAM]
     member.draining = True
     world.cluster.steer(entry.name)
     told = _stop_accepting(entry, member)

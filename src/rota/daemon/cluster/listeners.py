@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -46,9 +46,27 @@ class Address(msgspec.Struct, frozen=True):
     v6only: bool = False
 
     @property
-    def target(self) -> tuple[str, int] | str:
-        """What bind() takes."""
-        return self.host if self.family == socket.AF_UNIX else (self.host, self.port)
+    def text(self) -> str:
+        """For people."""
+        if self.family == socket.AF_UNIX:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def target(self) -> tuple[str | int, ...] | str:
+        """What bind() takes.
+
+        Raises:
+            OSError: EINVAL: a name, not a number; it would make the whole daemon wait for somebody's answer.
+        """
+        if self.family == socket.AF_UNIX:
+            return self.host
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        try:
+            found = socket.getaddrinfo(self.host, self.port, self.family, self.kind, 0, flags)
+        except socket.gaierror:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from None
+        return cast("tuple[str | int, ...]", found[0][4])
 
 
 class Listener(msgspec.Struct, eq=False):
@@ -135,14 +153,17 @@ class Listeners:
         listener = self._all.get((app, name))
         if listener is not None and (found := listener.of_slot(slot)) is not None:
             return found
-        first = listener is None
-        if listener is None:
-            self._refuse_taken(app, address)
-            listener = Listener(app, name, address)
         group = not shared and address.family != socket.AF_UNIX
-        if group and first and address.port:
-            # SO_REUSEPORT would let us join a group of somebody else's: without it the kernel says that it is taken.
-            _bind(address, reuse=False, listen=False).close()
+        if listener is None:
+            own = self._refuse_taken(app, address)
+            if group and address.port and not own:
+                # SO_REUSEPORT would let us join a group of somebody else's: without it the kernel says that it is taken.
+                _bind(address, reuse=False, listen=False).close()
+            listener = Listener(app, name, address)
+        else:
+            group = (
+                not listener.shared
+            )  # how it was begun: there is no way from one to the other under the same address
         sock = _bind(listener.address, reuse=group, listen=True)
         if listener.address.port == 0 and address.family != socket.AF_UNIX:
             host, port = sock.getsockname()[:2]
@@ -153,11 +174,14 @@ class Listeners:
         self._keeper.deposit(self._key(listener, len(listener.slots) - 1), [sock.fileno()])
         return sock
 
-    def _refuse_taken(self, app: str, address: Address) -> None:
-        for other in self._all.values():
-            if overlap(other.address, address):
-                log.error("%s wants port %d, which %s has", app, address.port, other.app)
+    def _refuse_taken(self, app: str, address: Address) -> bool:
+        """True when the app itself has part of it, on sockets that others of ours may join."""
+        found = [other for other in self._all.values() if overlap(other.address, address)]
+        for other in found:
+            if other.app != app:
+                log.error("%s wants %s, which %s has", app, address.text, other.app)
                 raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        return bool(found)
 
     def close(self, listener: Listener) -> None:
         """Give the address back at once, whoever still holds a copy of a socket."""

@@ -9,54 +9,37 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
-import rota.inject
 from rota.daemon.cluster import steering
-from rota.daemon.cluster.handed import handed_over
-from rota.daemon.cluster.listeners import Address, Listener, Listeners, twin
+from rota.daemon.cluster.handed import handed_over, listen_name, wanted
+from rota.daemon.cluster.injection import NO_INJECT, node_environ, python_environ
+from rota.daemon.cluster.listeners import Listener, Listeners, overlap, twin
+from rota.daemon.cluster.member import CONTROL, Member, control_key, inode_of, inodes_of, is_successor, sockets_held
 from rota.daemon.cluster.node_primary import NodeWorker
 from rota.daemon.cluster.programs import Kind, kind_of
-from rota.daemon.cluster.python_child import CONTROL_FD, FORMER_PATH, PythonChild
+from rota.daemon.cluster.python_child import PythonChild
 from rota.daemon.cluster.rescue import Rescue
-from rota.daemon.cluster.sockets import sockets_of
 from rota.errors import SpawnFailed
 from rota.process.events import BecameReady
 from rota.process.spec import in_cluster
-from rota.process.state import Down, Failed, Ready, mark_of, process_of
+from rota.process.state import Down, Failed, Ready, process_of
 
 if TYPE_CHECKING:
+    import msgspec
+
+    from rota.daemon.cluster.listeners import Address
     from rota.daemon.entry import Entry
     from rota.daemon.procs.spawn import Child, Order
     from rota.daemon.world import World
     from rota.process.effects import Announce
-    from rota.process.spec import AppSpec
 
 log = logging.getLogger("rota.cluster")
 
-CONTROL = "control/"
-"""The keeper's names for our ends of control sockets: control/MARK/GENERATION."""
-INJECT = os.path.dirname(rota.inject.__file__)
-NO_INJECT = "ROTA_NO_INJECT"
-"""Set to anything in an app's environment, it keeps our files out of its processes."""
 TAIL = 4096
 """Bytes of a new copy's output that are shown when it does not become ready."""
-
-
-class Member(msgspec.Struct, eq=False):
-    """One process of a cluster app."""
-
-    kind: Kind
-    names: set[str] = msgspec.field(default_factory=set)
-    """Listeners on which it accepts."""
-    python: PythonChild | None = None
-    node: NodeWorker | None = None
-    leaving: bool = False
-    """New connections go elsewhere; what waits in its queue it still accepts."""
-    draining: bool = False
-    """It accepts nothing any more."""
-    healthy: bool = True
+ABANDONED_AFTER = 3.0
+"""An address on which nobody listens for so long after all instances were ready again is given back, seconds."""
 
 
 class Cluster:
@@ -82,27 +65,26 @@ class Cluster:
             SpawnFailed: a socket that the app is to be given cannot be bound.
         """
         spec = entry.spec
-        if not in_cluster(spec):
-            return order
         self._choose_slot(entry)
+        kind = kind_of(spec, order.environ)
+        if spec.balance == "rr" and (kind is not Kind.NODE or spec.listen):
+            raise SpawnFailed('balance = "rr" hands connections over by Node\'s protocol; use "slot" or "shared"')
+        if spec.affinity and (spec.balance == "shared" or not (spec.balance == "rr" or steering.supported())):
+            raise SpawnFailed(
+                'affinity = "ip" needs a socket for each instance, or balance = "rr"; here they share one'
+            )
         if spec.listen:
             return self._handing_over(entry, order)
-        kind = kind_of(spec, order.environ)
-        if spec.balance == "rr" and kind is not Kind.NODE:
-            raise SpawnFailed('balance = "rr" hands connections over by Node\'s protocol; use "slot" or "shared"')
         if order.environ.get(NO_INJECT):
             return order
         if kind is Kind.NODE:
-            return replace(order, environ=self._node_environ(entry, dict(order.environ)))
+            return replace(order, environ=node_environ(order.environ, entry.instance))
         if kind is Kind.OTHER:
             return order
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._prepared[entry] = (ours, theirs)
         self._world.keeper.deposit(control_key(entry), [ours.fileno()])
-        environ = dict(order.environ)
-        former = environ.get("PYTHONPATH", "")
-        environ[FORMER_PATH], environ[CONTROL_FD] = former, str(theirs.fileno())
-        environ["PYTHONPATH"] = os.path.join(INJECT, "python") + (os.pathsep + former if former else "")
+        environ = python_environ(order.environ, theirs.fileno())
         return replace(order, environ=environ, pass_fds=(*order.pass_fds, theirs.fileno()))
 
     # --- slots ---
@@ -122,43 +104,41 @@ class Cluster:
         proves = entry.spec.wait_ready or entry.spec.ready is not None
         self._slots[entry] = twin(self.slot(old)) if proves else self.slot(old)
 
-    def _found_slot(self, entry: Entry) -> None:
-        """Of a process that an earlier daemon started: its open sockets tell."""
-        number = entry.instance.number
-        pids = [one.pid for one in entry.tree.members()] if entry.tree is not None else []
-        held = {inode for pid in pids for inode in sockets_of(pid)}
+    def _found(self, entry: Entry) -> set[str]:
+        """The listeners of a process that an earlier daemon started, and its slot: its open sockets tell."""
+        number, held = entry.instance.number, sockets_held(entry)
+        names = set()
         for listener in self.listeners.of(entry.name):
-            other = listener.of_slot(twin(number))
-            if other is not None and not listener.shared and os.fstat(other.fileno()).st_ino in held:
+            inodes = map(inode_of, listener.sockets)
+            slots = [slot for slot, inode in zip(listener.slots, inodes, strict=True) if inode in held]
+            if twin(number) in slots:
                 self._slots[entry] = twin(number)
-
-    def _node_environ(self, entry: Entry, environ: dict[str, str]) -> dict[str, str]:
-        former = environ.get("NODE_OPTIONS", "")
-        preload = os.path.join(INJECT, "preload.cjs")
-        environ["ROTA_FORMER_NODE_OPTIONS"] = former
-        environ["NODE_OPTIONS"] = f'--require "{preload}" {former}'.strip()
-        environ["NODE_UNIQUE_ID"] = str(entry.instance.gen * 1000 + entry.instance.number + 1)
-        return environ
+            if slots or listener.shared:  # with `balance = "rr"` it holds no copy of the one socket
+                names.add(listener.name)
+        return names
 
     def _handing_over(self, entry: Entry, order: Order) -> Order:
         try:
-            sockets = [self._socket(entry, f"listen:{text}", addresses)[1] for text, addresses in wanted(entry.spec)]
+            sockets = [self._socket(entry, listen_name(text), addresses)[1] for text, addresses in wanted(entry.spec)]
         except OSError as error:
             text = os.strerror(error.errno) if error.errno else str(error)
             raise SpawnFailed(f"cannot listen on {', '.join(entry.spec.listen)}: {text}", "correct `listen`") from None
         numbers = tuple(sock.fileno() for sock in sockets)
+        for number in numbers:
+            os.set_blocking(number, True)  # as systemd hands them over: who wants it otherwise says so
         return replace(order, pass_fds=(*order.pass_fds, *numbers), prefix=handed_over(sys.executable, numbers))
 
-    def spawned(self, entry: Entry) -> None:
-        """The spawn came out, one way or the other: the child's end is no longer ours."""
+    def spawned(self, entry: Entry, *, came_out: bool) -> None:
+        """The child's end is no longer ours; and nobody has it when there is no child."""
         pair = self._prepared.get(entry)
         if pair is not None:
             pair[1].close()
+            if not came_out:
+                self._prepared.pop(entry)[0].close()
+                self._world.keeper.deposit(control_key(entry), [])
 
     def opened(self, entry: Entry, child: Child) -> None:
         """A process is there, new or adopted."""
-        if not in_cluster(entry.spec):
-            return
         member = self.members[entry] = Member(kind_of(entry.spec, {}))
         pair, adopted = self._prepared.pop(entry, None), False
         control = pair[0] if pair is not None else None
@@ -171,21 +151,22 @@ class Cluster:
                 lambda name, address: self._socket(entry, name, [address])[1],
                 lambda name: self._listening(entry, name),
             )
-            member.python.active = adopted
-        if member.kind is Kind.NODE and child.ipc is not None:
+            # Whoever has asked us before does it by our file; who has not yet will tell.
+            member.python.active = adopted and bool(self.listeners.of(entry.name))
+        if member.kind is Kind.NODE and child.ipc is not None and not entry.spec.listen:
             member.node = NodeWorker(
                 lambda line, fd: entry.channel is not None and entry.channel.send(line, fd),
                 lambda name, addresses: self._socket(entry, name, addresses),
                 lambda name: self._listening(entry, name),
+                lambda name: self._listens_no_more(entry, name),
             )
         for listener in self.listeners.of(entry.name):
             listener.handed = self._handed(entry, listener)
-        if entry.spec.listen or process_of(entry.instance.actual) is not None:
-            # Handed over, or adopted: it listens on what its slot has.
-            if process_of(entry.instance.actual) is not None:
-                self._found_slot(entry)
-            slot = self.slot(entry)
-            member.names = {each.name for each in self.listeners.of(entry.name) if each.of_slot(slot) is not None}
+        if adopted or process_of(entry.instance.actual) is not None:
+            member.names = self._found(entry)
+        elif entry.spec.listen:
+            member.names = set(map(listen_name, entry.spec.listen))
+        member.asked = set(member.names)
         if entry.instance.stands_for is not None and entry.outputs is not None:
             entry.outputs.listen(lambda _, data: entry.last_words.append(data[-TAIL:]))
         self.steer(entry.name)
@@ -219,6 +200,8 @@ class Cluster:
         self.steer(entry.name)
         if isinstance(entry.instance.actual, Down | Failed):
             self._close_unused(entry.name)
+        elif isinstance(entry.instance.actual, Ready):
+            self.look_for_abandoned(entry.name)
 
     def forgotten(self, entry: Entry) -> None:
         """An instance is being removed."""
@@ -234,11 +217,28 @@ class Cluster:
         for listener in self.listeners.of(app):
             self._close(listener)
 
-    def close_abandoned(self, app: str) -> None:
-        """After a reload: what no process listens on any more is given back."""
+    def look_for_abandoned(self, app: str) -> None:
+        """What no process listens on any more is given back, unless one does within some time."""
+        if self._abandoned(app):
+            self.loop.call_later(ABANDONED_AFTER, self._close_abandoned, app)
+
+    def _close_abandoned(self, app: str) -> None:
+        for listener in self._abandoned(app):
+            log.info("App [%s] nobody listens on %s any more", app, listener.address.text)
+            self._close(listener)
+
+    def _abandoned(self, app: str) -> list[Listener]:
+        entries = [entry for entry in self.of(app) if not isinstance(entry.instance.actual, Down | Failed)]
+        if not all(isinstance(entry.instance.actual, Ready) and self.listens(entry) for entry in entries):
+            return []  # one that is on its way may be coming for it
         used = set().union(*(self.members[entry].names for entry in self.of(app) if entry in self.members))
-        for listener in self.listeners.of(app):
-            if listener.name not in used:
+        return [listener for listener in self.listeners.of(app) if listener.name not in used]
+
+    def no_cluster(self, app: str) -> None:
+        """An app that is none any more binds its addresses itself."""
+        listeners = self.listeners.of(app)
+        if listeners and not any(in_cluster(entry.spec) for entry in self._world.supervisor.named(app)):
+            for listener in listeners:
                 self._close(listener)
 
     def _close(self, listener: Listener) -> None:
@@ -272,6 +272,7 @@ class Cluster:
         for address in addresses:
             alone = shared or address.family == socket.AF_UNIX or address.kind == socket.SOCK_DGRAM
             try:
+                self._make_way(entry, name, address)
                 sock = self.listeners.obtain(entry.name, name, address, self.slot(entry), shared=alone)
             except OSError as refused:
                 if refused.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL):
@@ -281,8 +282,25 @@ class Cluster:
             listener = self.listeners.get(entry.name, name)
             assert listener is not None
             listener.handed = self._handed(entry, listener)
+            if entry in self.members:
+                self.members[entry].asked.add(name)
             return listener, sock
         raise error or OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    def _make_way(self, entry: Entry, name: str, address: Address) -> None:
+        """An app that is to listen on another host of the same port: its own former address is not in its way.
+
+        Raises:
+            OSError: EADDRINUSE: this process has it itself, or others have it on a socket that cannot be joined.
+        """
+        for other in self.listeners.of(entry.name):
+            if other.name == name or not overlap(other.address, address):
+                continue
+            users = [each for each in self._staying(other) if other.handed or sockets_held(each) & inodes_of(other)]
+            if not users:
+                self._close(other)
+            elif entry in users or other.shared:
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
     def _handed(self, entry: Entry, listener: Listener) -> bool:
         stream = listener.address.kind == socket.SOCK_STREAM and listener.address.family != socket.AF_UNIX
@@ -296,6 +314,14 @@ class Cluster:
         if not entry.spec.wait_ready and entry.spec.ready is None:
             self._world.supervisor.handle(entry.id, BecameReady(entry.instance.gen, "listening"))
         self.steer(entry.name)
+
+    def _listens_no_more(self, entry: Entry, name: str) -> None:
+        """It closed its server and lives on."""
+        member = self.members.get(entry)
+        if member is not None and not member.draining:
+            member.names.discard(name)
+            member.asked.discard(name)
+            self.steer(entry.name)
 
     def healthy(self, entry: Entry, healthy: bool, reason: str = "") -> None:
         """A readiness probe of a running instance changed its mind. Where no instance is well, all get connections."""
@@ -334,13 +360,26 @@ class Cluster:
         expected = [
             self.slot(entry) for entry in self.of(app) if entry.instance.desired == "up" and not is_successor(entry)
         ]
+        ready = [entry for entry in entries if isinstance(entry.instance.actual, Ready)]
+        taken = [each for each in listeners if any(self.accepts(entry, each.name) for entry in ready)]
         for listener in listeners:
-            fit = [e for e in entries if isinstance(e.instance.actual, Ready) and self.accepts(e, listener.name)]
+            fit = [entry for entry in ready if self.accepts(entry, listener.name)]
+            if not self._staying(listener) and any(overlap(other.address, listener.address) for other in taken):
+                self._close(listener)  # the app listens on another host of that port now, and this one hides it
+                continue
             healthy = [entry for entry in fit if self.members[entry].healthy]
             by_address = any(entry.spec.affinity == "ip" for entry in fit)
             # With nobody there they wait for those who are to come.
             listener.steer([self.slot(entry) for entry in healthy or fit] or expected, by_address=by_address)
             self.rescue.look(listener)
+
+    def _staying(self, listener: Listener) -> list[Entry]:
+        """Who accepts on it, or is about to."""
+        return [
+            entry
+            for entry, member in self.members.items()
+            if entry.name == listener.app and listener.name in member.asked and not (member.draining or member.leaving)
+        ]
 
     def accepts(self, entry: Entry, name: str) -> bool:
         """Whether new connections may be sent to it."""
@@ -351,40 +390,3 @@ class Cluster:
         """Its instances, those that come and those that leave."""
         supervisor = self._world.supervisor
         return [*supervisor.named(app), *(entry for entry in supervisor.passing.values() if entry.name == app)]
-
-
-def is_successor(entry: Entry) -> bool:
-    """Whether it has not taken over yet."""
-    return entry.instance.stands_for is not None and not entry.instance.leaving
-
-
-def control_key(entry: Entry) -> str:
-    """The keeper's name for the control socket of the present process."""
-    key = entry.child.key if entry.child is not None else mark_of(entry.instance)
-    gen = entry.child.gen if entry.child is not None else entry.instance.gen
-    return f"{CONTROL}{key}/{gen}"
-
-
-def wanted(spec: AppSpec) -> list[tuple[str, list[Address]]]:
-    """The addresses of `listen`, as written and as they are tried.
-
-    Raises:
-        SpawnFailed: one that cannot be read.
-    """
-    return [(text, [_parsed(text)]) for text in spec.listen]
-
-
-def _parsed(text: str) -> Address:
-    scheme, _, rest = text.rpartition("://") if "://" in text else ("", "", text)
-    if scheme == "unix" or (not scheme and text.startswith("/")):
-        return Address(socket.AF_UNIX, socket.SOCK_STREAM, rest, 0)
-    host, _, port = rest.rpartition(":")
-    host = host.strip("[]")
-    if scheme not in ("", "tcp", "udp") or not port.isdecimal() or int(port) > 65535:
-        raise SpawnFailed(f"listen: {text} is no address", "write tcp://0.0.0.0:8080, udp://... or unix:///path")
-    kind = socket.SOCK_DGRAM if scheme == "udp" else socket.SOCK_STREAM
-    try:
-        found = socket.getaddrinfo(host or "0.0.0.0", int(port), 0, kind, 0, socket.AI_NUMERICHOST)[0]  # noqa: S104
-    except OSError:
-        raise SpawnFailed(f"listen: {host} is no numeric address", "write 127.0.0.1 or [::1]") from None
-    return Address(int(found[0]), kind, str(found[4][0]), int(port))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _json = msgspec.json.Decoder()
 
 CLUSTER, ROTA = "NODE_CLUSTER", "NODE_ROTA"
+TRIES = 3
+"""How often a descriptor is sent to a worker that has no room for it; as Node does."""
 _ANY = "::"
 _ANY4 = "0.0.0.0"  # noqa: S104 - what an app that names no address asks for
 
@@ -34,18 +37,30 @@ class Obtain(Protocol):
     def __call__(self, name: str, addresses: list[Address]) -> tuple[Listener, socket.socket]: ...
 
 
+class Sent(msgspec.Struct):
+    """A message with a descriptor, of which the worker has not said that it came."""
+
+    message: dict[str, Any]
+    fd: Callable[[], int]
+    """-1 when it has been closed meanwhile."""
+    given_up: Callable[[], None]
+    tries: int = 1
+
+
 class NodeWorker:
     """What the daemon knows of one worker."""
 
     def __init__(
-        self, send: Callable[[bytes, int | None], bool], obtain: Obtain, listening: Callable[[str], None]
+        self,
+        send: Callable[[bytes, int | None], bool],
+        obtain: Obtain,
+        listening: Callable[[str], None],
+        closed: Callable[[str], None],
     ) -> None:
-        self._send, self._obtain, self._listening = send, obtain, listening
+        self._send, self._obtain, self._listening, self._closed = send, obtain, listening, closed
         self._seq = 0
         self.open: set[str] = set()
         """Names of its open servers."""
-        self.leaving = False
-        """It said that its exit is meant."""
         self.drained = False
         self.catches: bool | None = None
         """Whether the app handles the stop signal itself; None: not told."""
@@ -54,10 +69,13 @@ class NodeWorker:
         """When it was handed a connection, among all of its siblings: the one that waited longest is next."""
         self._given: dict[int, tuple[int, Callable[[int], None]]] = {}
         """Connections handed over and not yet acknowledged, by the number of the message."""
+        self._under_way: deque[Sent] = deque()
+        """In the order in which the worker says what came of them."""
 
     def heard(self, cmd: str, raw: dict[str, msgspec.Raw]) -> bool:
         """Take an internal message. False when it is none of the cluster's."""
         if cmd in ("NODE_HANDLE_ACK", "NODE_HANDLE_NACK"):
+            self._came(cmd == "NODE_HANDLE_ACK")
             return True
         if cmd not in (CLUSTER, ROTA):
             return False
@@ -76,9 +94,11 @@ class NodeWorker:
         """Hand an accepted connection to its server of that name. `refused` gets the descriptor back should it not be taken;
         False when it cannot be handed over at all, and stays the caller's."""
         message = self._message(act="newconn", key=name)
-        if not self._tell({"cmd": "NODE_HANDLE", "type": "net.Native", "msg": message}, fd):
+        number = message["seq"]
+        self._given[number] = (fd, refused)
+        if not self._hand(Sent(_handle("net.Native", message), lambda: fd, lambda: self._answered({"ack": number}))):
+            del self._given[number]
             return False
-        self._given[message["seq"]] = (fd, refused)
         return True
 
     @property
@@ -89,11 +109,32 @@ class NodeWorker:
     def lost(self) -> None:
         """Its process is gone: what it had not taken goes back."""
         given, self._given = self._given, {}
+        self._under_way.clear()
         for fd, refused in given.values():
             refused(fd)
 
+    def _hand(self, sent: Sent) -> bool:
+        fd = sent.fd()
+        if fd < 0 or not self._tell(sent.message, fd):
+            return False
+        self._under_way.append(sent)
+        return True
+
+    def _came(self, whole: bool) -> None:
+        """The word about the oldest of the descriptors under way. One that did not come, because the worker may open no more,
+        is sent again."""
+        if not self._under_way:
+            return  # a former daemon sent it
+        sent = self._under_way.popleft()
+        if whole:
+            return
+        sent.tries += 1
+        if sent.tries > TRIES or not self._hand(sent):
+            sent.given_up()
+
     def _answered(self, fields: dict[str, Any]) -> None:
-        fd, refused = self._given.pop(fields.get("ack", -1), (-1, os.close))
+        ack = fields.get("ack")
+        fd, refused = self._given.pop(ack, (-1, os.close)) if isinstance(ack, int) else (-1, os.close)
         if fd >= 0:
             (os.close if fields.get("accepted") else refused)(fd)
 
@@ -115,9 +156,10 @@ class NodeWorker:
             case None if "accepted" in fields:
                 self._answered(fields)
             case "close":
-                self.open.discard(str(fields.get("key")))
-            case "exitedAfterDisconnect":
-                self.leaving = True
+                name = str(fields.get("key"))
+                self.open.discard(name)
+                self._closed(name)
+            case "exitedAfterDisconnect":  # without an answer it waits for ever
                 self._tell(self._message(ack=fields.get("seq")))
 
     def _query(self, fields: dict[str, Any]) -> None:
@@ -130,7 +172,7 @@ class NodeWorker:
             return
         try:
             listener, sock = self._obtain(name, _addresses(fields))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             self._refuse(seq, name, getattr(error, "errno", None) or errno.EINVAL, fields)
             return
         if listener.data is None:
@@ -147,7 +189,12 @@ class NodeWorker:
             return
         kind = "dgram.Native" if listener.address.kind == socket.SOCK_DGRAM else "net.Native"
         message = self._message(ack=seq, errno=0, key=name, data=listener.data)
-        self._tell({"cmd": "NODE_HANDLE", "type": kind, "msg": message}, sock.fileno())
+
+        def given_up() -> None:
+            self.open.discard(name)
+            self._refuse(seq, name, errno.EMFILE, fields)
+
+        self._hand(Sent(_handle(kind, message), sock.fileno, given_up))
 
     def _refuse(self, seq: Any, name: str, number: int, fields: dict[str, Any]) -> None:
         self._tell(self._message(ack=seq, errno=-number, key=name, data=fields.get("data")))
@@ -158,6 +205,10 @@ class NodeWorker:
 
     def _tell(self, message: dict[str, Any], fd: int | None = None) -> bool:
         return self._send(node_messages.encode(message), fd)
+
+
+def _handle(kind: str, message: dict[str, Any]) -> dict[str, Any]:
+    return {"cmd": "NODE_HANDLE", "type": kind, "msg": message}
 
 
 def _name(fields: dict[str, Any]) -> str:

@@ -51,10 +51,11 @@ class Rollouts:
         self._turns: dict[str, asyncio.Lock] = {}
         """One rollout of an app at a time; the next one waits."""
 
-    def possible(self, entry: Entry) -> bool:
-        """Whether a second copy can run beside it: its listening sockets are rota's, and it is up."""
-        up = in_cluster(entry.spec) and isinstance(entry.instance.actual, Ready | Up)
-        return up and self._world.cluster.asks_us(entry)
+    def possible(self, entry: Entry, spec: AppSpec | None = None) -> bool:
+        """Whether a second copy, of this specification, can run beside it: the listening sockets of both are rota's, and it
+        is up."""
+        clusters = in_cluster(entry.spec) and in_cluster(spec or entry.spec)
+        return clusters and isinstance(entry.instance.actual, Ready | Up) and self._world.cluster.asks_us(entry)
 
     async def roll(
         self,
@@ -117,7 +118,7 @@ class Rollouts:
                 self._note(app, None)
         if failed:
             raise failed[0]
-        self._world.cluster.close_abandoned(app)
+        self._world.cluster.look_for_abandoned(app)
 
     async def _replace(self, id: int, spec: AppSpec, why: str) -> None:
         supervisor, cluster = self._world.supervisor, self._world.cluster
@@ -228,7 +229,7 @@ class Rollouts:
         supervisor = self._world.supervisor
         await supervisor.settled([entry.id for entry in supervisor.passing.values() if entry.name == app], is_stuck)
         entries = [entry for id in plan.ids if (entry := supervisor.entries.get(id)) is not None and entry.name == app]
-        ids = [entry.id for entry in entries if self.possible(entry)]
+        ids = [entry.id for entry in entries if self.possible(entry, plan.spec)]
         for entry in entries:
             if entry.id not in ids and entry.instance.desired == "up":
                 supervisor.respec(entry, plan.spec)  # rota was shut down in between: it comes back as the others are

@@ -73,8 +73,8 @@ async def _apply(
 ) -> None:
     if not entries:
         return
-    rolling = [entry for entry in entries if request.action == "reload" and world.rollouts.possible(entry)]
     specs = _changed(world, request, entries) if request.action in ("restart", "reload", "start") else {}
+    rolling = [e for e in entries if request.action == "reload" and world.rollouts.possible(e, specs.get(e.id))]
     for entry in entries:
         if entry.id in specs and entry not in rolling:
             world.supervisor.respec(entry, specs[entry.id])

@@ -101,7 +101,7 @@ async def _renew(world: World, spec: AppSpec, answer: Answer, request: StartSpec
     """A known app of a file: everything in the file is taken up, then its instances are restarted."""
     entries = world.supervisor.named(spec.name)
     number_changed = spec.instances_given and entries[0].spec.instances != spec.instances
-    rolling = [entry for entry in entries if request.how == "reload" and world.rollouts.possible(entry)]
+    rolling = [entry for entry in entries if request.how == "reload" and world.rollouts.possible(entry, spec)]
     for entry in entries:
         if entry not in rolling:
             world.supervisor.respec(entry, spec)
