@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 NOT_NEEDED = ("ssl", "typing_extensions")
 """asyncio and msgspec do without when they cannot be imported; a unix socket needs no TLS, msgspec takes typing's own words."""
+
+_CO_COROUTINE = 0x80
+"""A code object's flag for `async def` (inspect.CO_COROUTINE)."""
 
 
 def _cleandoc(doc: str) -> str:
@@ -30,9 +33,17 @@ def _cleandoc(doc: str) -> str:
     return str(getdoc.__globals__["cleandoc"](doc))
 
 
+def _iscoroutinefunction(function: object) -> bool:
+    """What asyncio asks of inspect for every signal handler."""
+    while (wrapped := getattr(function, "__func__", None) or getattr(function, "func", None)) is not None:
+        function = wrapped  # a method, or a functools.partial
+    code = getattr(function, "__code__", None)
+    return isinstance(code, CodeType) and bool(code.co_flags & _CO_COROUTINE)
+
+
 DEFERRED: Mapping[str, Mapping[str, object]] = {
     "asyncio.sslproto": {},
-    "inspect": {"cleandoc": _cleandoc},
+    "inspect": {"cleandoc": _cleandoc, "iscoroutinefunction": _iscoroutinefunction},
     "msgspec.inspect": {},
     "platform": {"system": lambda: os.uname().sysname},
     "subprocess": {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3},

@@ -85,3 +85,17 @@ def test_help_texts_come_out_as_from_the_real_one(doc: str) -> None:
     assert python(code) == f"{inspect.cleandoc(doc)!r}\n"
     loaded = BEGIN + f"import inspect\ninspect.cleandoc({doc!r})\nprint(inspect.__spec__ is not None)"
     assert python(loaded) == f"{chr(10) in doc}\n"
+
+
+def test_signal_handlers_of_asyncio_do_without() -> None:
+    """The real inspect's answers for functions, methods, partial ones and what is none, without loading it."""
+    code = (
+        BEGIN
+        + "import asyncio, inspect\nfrom functools import partial\n"
+        + "class C:\n    async def a(self): ...\n    def s(self): ...\n"
+        + "async def a(): ...\ndef s(): ...\nasync def g(): yield\n"
+        + "given = [a, s, g, C().a, C().s, partial(a), partial(partial(s)), partial(C().a), print, C, None]\n"
+        + "early = [asyncio.iscoroutinefunction(each) for each in given]\nloaded = inspect.__spec__ is not None\n"
+        + "inspect.isclass\nprint(loaded, early == [inspect.iscoroutinefunction(each) for each in given], sum(early))"
+    )
+    assert python(code) == "False True 4\n"

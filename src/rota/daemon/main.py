@@ -82,6 +82,8 @@ def main(argv: list[str]) -> int:
         keeper = KeeperLink(_take_fd(KEEPER_FD))
         inheritance = keeper.inherit()
     listener = socket.socket(fileno=state.listener) if state is not None and state.listener >= 0 else None
+    # Blocked until we take it. With Python's own handler the runner would put up one of its own, which is in the way.
+    signals.signal(signals.SIGINT, signals.SIG_DFL)
     try:
         with asyncio.Runner() as runner:
             return runner.run(Daemon(home, clock, files, settings, keeper, lock).run(inheritance, listener))
