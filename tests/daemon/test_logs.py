@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -15,13 +16,16 @@ from rota.process.spec import LogSpec
 from rota.wire.messages import (
     Act,
     Data,
+    Describe,
     Flush,
     LogSource,
     LogSources,
     ProcessEvent,
     Reconfigure,
     ReloadLogs,
+    Report,
     Subscribe,
+    Why,
 )
 from tests.daemon.host import kill, shell, spec
 from tests.eventually import eventually
@@ -99,6 +103,39 @@ def test_reload_logs_opens_them_anew(host: Host, how: str) -> None:
     moved, fresh = (host.path / "logs/api-out.log.moved").read_text(), host.log("api")
     lines = (moved + fresh).splitlines()
     assert lines == [f"tick {number}" for number in range(len(lines))]
+
+
+def test_a_log_that_cannot_be_written_is_told_where_people_look(host: Host) -> None:
+    host.start("app", TICKING)
+    host.logs("app", "tick 3\n")
+    path = host.path / "logs/app-out.log"
+    path.rename(path.with_suffix(".away"))
+    path.mkdir()
+    told = f"cannot be written: {path}: is a directory"
+    assert f"the log of app (0) {told} (output waits" in eventually(lambda: host.cli("list").err)
+    assert f"its log {told}" in host.show(Describe(target="app")).out
+    assert host.call(Report())["logs"] == "1 cannot be written"
+    events = eventually(lambda: [one[1:] for one in host.call(Why(target="app")) if one[2] == "log unwritable"])
+    assert events == [[0, "log unwritable", f"{path}: is a directory"]]
+    assert f"its log cannot be written: {path}" in host.show(Why(target="app")).out
+    path.rmdir()
+    eventually(lambda: host.call(Report())["logs"] == "writable")
+    assert host.cli("list").err == ""
+    assert "cannot be written" not in host.show(Describe(target="app")).out
+    host.call(Act(action="stop", targets=("app",)))
+    lines = (path.with_suffix(".away").read_text() + path.read_text()).splitlines()
+    assert lines == [f"tick {number}" for number in range(len(lines))], "what came meanwhile has waited"
+
+
+def test_rotas_own_log_counts_what_it_could_not_write(host: Host) -> None:
+    path = host.path / "rota.log"
+    path.unlink()
+    path.mkdir()
+    host.start("app", SLEEP)
+    assert f"the log of rota cannot be written: {path}: is a directory" in eventually(lambda: host.cli("list").err)
+    path.rmdir()
+    eventually(lambda: host.call(Report())["logs"] == "writable")
+    assert re.match(r"\[rota\] dropped \d+ lines, which could not be written\n", path.read_text())
 
 
 def test_new_settings_are_taken_up_by_running_apps(host: Host) -> None:

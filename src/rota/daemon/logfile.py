@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -15,23 +14,42 @@ if TYPE_CHECKING:
 
 
 class OwnLog(logging.Handler):
-    """Writes records into a LogFile. A disk that is full does not stop the daemon: the line is dropped."""
+    """Writes records into a LogFile. A disk that is full does not stop the daemon: the line is dropped, and counted."""
 
     def __init__(self, files: LogFiles, file: LogFile) -> None:
         super().__init__()
         self._files, self._file = files, file
+        self._dropped = 0
         self.setFormatter(_Formatter())
 
     def mark(self, writing: bool) -> None:
         """Only the daemon writes here; nothing to note."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = self.format(record).encode("utf-8", "replace") + b"\n"
+        if not self._write(self.format(record).encode("utf-8", "replace") + b"\n"):
+            self._dropped += 1
+
+    def settle(self) -> None:
+        """Try to write the line about those that were dropped."""
+        self.acquire()  # another thread may be logging
+        try:
+            if self._dropped:
+                self._write(b"")
+        finally:
+            self.release()
+
+    def _write(self, line: bytes) -> bool:
+        owed = f"[rota] dropped {self._dropped} lines, which could not be written\n".encode() if self._dropped else b""
         now, wall = self._files.monotonic(), self._files.wall()
-        with contextlib.suppress(OSError):
+        try:
             self._file.ready(now, wall)
             self._file.claim(self, now, wall, mine=None)
-            self._file.append(line, now, wall)
+            self._file.append(owed + line, now, wall)
+        except OSError as error:
+            self._file.failed(error, now)
+            return False
+        self._dropped = 0
+        return True
 
 
 class _Formatter(logging.Formatter):

@@ -42,6 +42,7 @@ from rota.logs.pump import LogPump
 from rota.version import __version__
 
 if TYPE_CHECKING:
+    from rota.daemon.log_troubles import LogTroubles
     from rota.daemon.succession import State
 
 log = logging.getLogger("rota")
@@ -100,6 +101,7 @@ class Daemon:
     ) -> None:
         self.home, self.clock, self.files, self.settings = home, clock, files, settings
         self.keeper, self.lock = keeper, lock
+        self._log_troubles: LogTroubles | None = None
 
     async def run(self, inheritance: Inheritance, listener: socket.socket | None) -> int:
         """Everything, from adoption to the last byte."""
@@ -227,10 +229,19 @@ class Daemon:
         while True:
             self.world.scheduling.beat()
             await self.clock.sleep(HOUSEKEEPING)
+            self._see_to_logs()
             self.world.ledger.flush()
             self.keeper.settle()
             for _ in self.world.ledger.snapshot_steps():
                 await asyncio.sleep(0)
+
+    def _see_to_logs(self) -> None:
+        if self._log_troubles is None and self.files.troubled:
+            from rota.daemon.log_troubles import LogTroubles
+
+            self._log_troubles = LogTroubles(self.world)
+        if self._log_troubles is not None:
+            self._log_troubles.look()
 
     async def _leave(self, code: int) -> None:
         """Everything stops, stays wanted, and is written down; then the keeper is told."""

@@ -32,10 +32,10 @@ RUN_POLICY = RotationPolicy(max_size=64 * 1024 * 1024, keep=1, next_time=None)
 class Outputs:
     """The two streams of one process, being drained. Owns the read ends it was given."""
 
-    def __init__(self, pump: LogPump, drains: list[Drain], files: list[LogFile]) -> None:
+    def __init__(self, pump: LogPump, drains: list[Drain], files: list[LogFile], run_files: list[LogFile]) -> None:
         self._pump = pump
         self.drains = drains
-        self._files = files
+        self._files, self._run_files = files, run_files
         self._taps: dict[Heard, list[Callable[[bytes], None]]] = {}
         for drain in drains:
             pump.add(drain)
@@ -58,6 +58,10 @@ class Outputs:
         for drain, tap in zip(self.drains, self._taps.pop(heard, []), strict=False):
             drain.taps.remove(tap)
 
+    def writes(self, file: LogFile) -> bool:
+        """Whether output goes to this file."""
+        return any(each is file for each in (*self._files, *self._run_files))
+
     def set_policy(self, policy: RotationPolicy) -> None:
         """Rotate by this from now on."""
         for file in self._files:
@@ -77,6 +81,7 @@ class Streams:
         further file for both streams, as it came: the output of one run of a job.
         """
         files: list[LogFile] = []
+        run_files: list[LogFile] = []
         out, error, combined = log_paths(spec, id, self._home.logs)
         policy = self._settings.policy(spec.logs)
         # Told beforehand, since after a crash the instances that share a file are adopted one by one.
@@ -98,10 +103,11 @@ class Streams:
             files.extend(opened)
             sinks = [Sink(file, form) for file in opened]
             if run_log:
-                sinks.append(Sink(self.files.open(run_log, RUN_POLICY, group=spec.name), RAW))
+                run_files.append(self.files.open(run_log, RUN_POLICY, group=spec.name))
+                sinks.append(Sink(run_files[-1], RAW))
             return Drain(fds[kind], kind, sinks, files=self.files, name=spec.name, continues=adopted)
 
-        return Outputs(self._pump, [drain("out", out), drain("err", error)], files)
+        return Outputs(self._pump, [drain("out", out), drain("err", error)], files, run_files)
 
 
 def reopen_fifo(path: str, kept: int | None, in_use: str = "") -> int | None:

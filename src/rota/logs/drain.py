@@ -85,6 +85,7 @@ class Sink:
             self.drop_from = wall
             self.reason = describe(self.file.trouble.error) if self.file.trouble.error else ""
         self.dropped += len(data)
+        self.file.trouble.dropped += len(data)
         self.drop_to = wall
         self.skipping = not data.endswith(b"\n")
 

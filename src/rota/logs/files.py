@@ -52,6 +52,8 @@ class LogFiles:
         self.grace = grace
         self.bench = Bench()
         self.housekeeper = Housekeeper(report)
+        self.troubled: dict[str, LogFile] = {}
+        """Files that cannot be written at present, by key, in the order in which that began."""
         self.next_rotation = float("inf")
         self._max_open = max_open
         self._files: dict[str, LogFile] = {}
@@ -117,6 +119,18 @@ class LogFiles:
         self.next_rotation = min([*times, wall + 1.0 if owed else float("inf")])
         return self.next_rotation
 
+    def look_again(self) -> None:
+        """Try those that could not be opened: it may be long before there is something to be written to them."""
+        now, wall = self.monotonic(), self.wall()
+        for file in list(self.troubled.values()):
+            if not file.is_open:
+                try:
+                    file.ready(now, wall)
+                except OSError as error:
+                    file.failed(error, now)
+                else:
+                    file.recovered()
+
     def close(self) -> None:
         """Close every file and end the thread; a compression under way is given up and done at the next start."""
         for file in list(self._files.values()):
@@ -156,3 +170,4 @@ class LogFiles:
         file.close()
         if self._files.get(file.key) is file:
             del self._files[file.key]
+            self.troubled.pop(file.key, None)

@@ -23,12 +23,14 @@ class Trouble:
 
     Attributes:
         error: what the last write failed with; None when it went well.
+        dropped: bytes of output thrown away meanwhile.
     """
 
-    __slots__ = ("_last", "_next_try", "_since", "error")
+    __slots__ = ("_last", "_next_try", "_since", "dropped", "error")
 
     def __init__(self) -> None:
         self.error: OSError | None = None
+        self.dropped = 0
         self._since = self._last = self._next_try = float("-inf")
 
     def pause(self, now: float) -> None:
@@ -42,7 +44,7 @@ class Trouble:
         One that comes back within `grace` is the old one and gets no new grace: apps would be held up for ever on a disk
         that has room for a line now and then.
         """
-        new = self.error is None and now - self._last > grace
+        new = self.is_past(now, grace)
         if new:
             self._since = now
         if now >= self._next_try:
@@ -54,6 +56,11 @@ class Trouble:
     def over(self) -> None:
         """A write went well."""
         self.error = None
+        self.dropped = 0
+
+    def is_past(self, now: float, grace: float) -> bool:
+        """Whether it is over, and would be a new one if it came back."""
+        return self.error is None and now - self._last > grace
 
     def lasts(self, now: float, grace: float) -> bool:
         """Whether it has lasted longer than `grace`. Never of a terminal or pipe: its reader is slow, not its disk full."""

@@ -235,7 +235,8 @@ class LogFile:
     def _wrote(self, count: int, now: float, wall: float) -> None:
         start = self.size
         self.size = start + count
-        self.trouble.over()
+        if self.trouble.error is not None:
+            self.recovered()
         if not self._regular:
             return
         if self._index.due(self.size, now):
@@ -248,6 +249,13 @@ class LogFile:
         """Writing failed; the stream that saw it says so."""
         if self.trouble.began(error, now, self._files.grace):
             self._files.report(f"cannot write {self.path}: {describe(error)}")
+        if not isinstance(error, BlockingIOError):
+            self._files.troubled[self.key] = self
+
+    def recovered(self) -> None:
+        """It can be written again."""
+        self.trouble.over()
+        self._files.troubled.pop(self.key, None)
 
     def gives_up(self, now: float) -> bool:
         """Whether output for this file is to be dropped by now."""

@@ -40,6 +40,8 @@ class Findings(msgspec.Struct, frozen=True, omit_defaults=True):
     """In the order to show, parents before children."""
     port: str = ""
     """Who holds a port the app could not get: `port 8000 is held by nginx (pid 312)`."""
+    unwritable: tuple[str, ...] = ()
+    """A sentence for each of its log files that cannot be written."""
     out_lines: tuple[str, ...] = ()
     error_lines: tuple[str, ...] = ()
     """The last lines of the logs."""
@@ -99,8 +101,7 @@ def _state(record: Record, findings: Findings, style: Style, now: float, zone: t
         word = word.partition(" ")[0]  # how long it has been running follows
     code = RED if word == "errored" else ""
     lines = [f" {style(word, code or BOLD)}: {printable(reason(record, now, zone))}"]
-    if findings.port:
-        lines.append(" " + style(printable(findings.port), YELLOW))
+    lines += [" " + style(printable(line), YELLOW) for line in (findings.port, *findings.unwritable) if line]
     return lines
 
 

@@ -176,6 +176,8 @@ _SAID: dict[str, Callable[[str], str]] = {
     "run retry": _with("to be tried again"),
     "job paused": lambda detail: "paused: due times pass without a run",
     "job resumed": lambda detail: "resumed",
+    "log unwritable": _with("its log cannot be written"),
+    "log writable": _with("its log can be written again"),
     "autoscale": _with("scaled by its load"),
 }
 """What an event of the ledger means to a person, from its detail; "" for what goes without saying."""

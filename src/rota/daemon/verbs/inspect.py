@@ -63,8 +63,17 @@ def _findings(world: World, entry: Entry, record: Record, local_env: dict[str, s
         port=_port(record, troubled=troubled),
         out_lines=tuple(line.decode("utf-8", "replace") for line in out_lines),
         error_lines=tuple(line.decode("utf-8", "replace") for line in error_lines) if troubled else (),
+        unwritable=_unwritable(world, entry),
         divergent=_divergent(entry, local_env),
     )
+
+
+def _unwritable(world: World, entry: Entry) -> tuple[str, ...]:
+    if not world.streams.files.troubled:
+        return ()
+    from rota.daemon.log_troubles import of_instance
+
+    return of_instance(world, entry)
 
 
 def last_lines(path: str, count: int = LAST_LINES) -> tuple[bytes, ...]:
@@ -184,6 +193,7 @@ async def report(world: World, request: Report, answer: Answer, inbox: Inbox) ->
         "instances": len(world.supervisor.entries),
         "running": sum(entry.child is not None for entry in entries),
         "ledger": world.ledger.degraded or "writable",
+        "logs": f"{len(troubled)} cannot be written" if (troubled := world.streams.files.troubled) else "writable",
         "descriptors": len(os.listdir("/proc/self/fd")),
     }
     answer.data(facts)

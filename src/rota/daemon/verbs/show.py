@@ -30,10 +30,19 @@ async def show_list(world: World, answer: Answer, sort: str = "") -> None:
         if len(found) > STEP:
             await answer.drained()
             await asyncio.sleep(0)
+    note_troubles(world, answer)
+
+
+def note_troubles(world: World, answer: Answer) -> None:
+    """What is wrong with rota's own files or the apps' logs, below a list."""
     if world.ledger.degraded:
         answer.note(
             f"the ledger cannot be written: {world.ledger.degraded} (supervision goes on; see {world.home.log})\n"
         )
+    if world.streams.files.troubled:
+        from rota.daemon.log_troubles import below_the_list
+
+        answer.note(below_the_list(world))
 
 
 async def list_apps(world: World, request: List, answer: Answer, inbox: Inbox) -> None:
@@ -43,6 +52,7 @@ async def list_apps(world: World, request: List, answer: Answer, inbox: Inbox) -
         from rota.render.mini import mini_list
 
         answer.text(mini_list(await records_in_steps(world), request.sort, world.clock.now()) + "\n")
+        note_troubles(world, answer)
     else:
         await show_list(world, answer, request.sort)
 
