@@ -22,12 +22,23 @@ def test_settings_without_a_daemon(rota: Rota) -> None:
     assert rota.ok("config", "plain", "-2") == "[rota] Setting changed\n"
     assert "$ rota set plain -2" in rota.ok("conf")
     assert "nope is not set" in rota.fails("get", "nope")
-    assert rota("unset", "nope").returncode == 0
+    unset = rota("unset", "nope")
+    assert (unset.returncode, unset.stdout) == (0, "")
+    assert "nope was not set" in unset.stderr
     assert "no value" in rota.fails("set", "a")
     assert "pairs" in rota.fails("multiset", "a b c")
     rota.ok("unset", "all")
     assert rota.ok("conf") == ""
     assert rota.pids() == []
+
+
+def test_settings_that_mean_nothing_are_told(rota: Rota) -> None:
+    assert "rota-logrotate:max_sise: unknown setting" in rota.fails("set", "rota-logrotate:max_sise", "1M")
+    assert "rota-logrotate:max_size: '1X' is not a size" in rota.fails("set", "rota-logrotate:max_size", "1X")
+    assert "pm2-logrotate:TZ: unknown time zone 'Mars'" in rota.fails("set", "pm2-logrotate:TZ", "Mars")
+    assert rota.ok("conf") == ""
+    assert 'is no setting of rota\'s — did you mean "sysmonit"?' in rota("set", "rota:sysmonitt", "false").stderr
+    assert rota("set", "rota:sysmonit", "false").stderr == ""
 
 
 def test_settings_of_an_app_reach_it(rota: Rota) -> None:

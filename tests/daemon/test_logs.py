@@ -78,7 +78,9 @@ def test_flush_empties_the_files_of_an_app_and_it_goes_on(host: Host) -> None:
     last = len(host.log("api"))
     eventually(lambda: len(host.log("api")) > last)
     assert host.log("other") == "stays\n"
-    assert host.show(Flush(target="nope")).code == 0
+    shown = host.show(Flush(target="aip"))
+    assert shown.code == 0
+    assert shown.out == '[rota][WARN] no app matches: aip — did you mean "api"?\n'
 
 
 def test_flush_of_all_empties_rotas_own_log_too(host: Host) -> None:
@@ -144,6 +146,22 @@ def test_new_settings_are_taken_up_by_running_apps(host: Host) -> None:
     (host.path / "conf.json").write_text(json.dumps({"rota-logrotate": {"max_size": "2K", "retain": "2"}}))
     host.call(Reconfigure())
     eventually(lambda: len(list((host.path / "logs").glob("api-out__*"))) >= 2, within=20)
+
+
+def test_describe_tells_the_rotation_that_is_in_force(host: Host) -> None:
+    host.start_all([spec("api", SLEEP), spec("own", SLEEP, logs=LogSpec(max_size=4096, rotate_cron=""))])
+    assert "over 10.0mb, at 0 0 * * *, keeps 30, gzip, at most 1.0gb in all" in host.show(Describe(target="api")).out
+    settings = {
+        "max_size": "20M",
+        "retain": "all",
+        "compress": "false",
+        "rotateInterval": "0 3 * * *",
+        "max_total": "0",
+    }
+    (host.path / "conf.json").write_text(json.dumps({"pm2-logrotate": settings}))
+    host.call(Reconfigure())
+    assert "over 20.0mb, at 0 3 * * *, keeps all, not compressed" in host.show(Describe(target="api")).out
+    assert "over 4.0kb, keeps all, not compressed" in host.show(Describe(target="own")).out
 
 
 def test_settings_that_mean_nothing_leave_the_former_ones(host: Host) -> None:

@@ -183,6 +183,9 @@ def test_an_action_nobody_has(host: Host) -> None:
     with pytest.raises(RotaError, match="Not any process has received a command") as refused:
         host.call(Trigger(target="app", action="dance"))
     assert refused.value.hint == "known actions: greet, mute"
+    with pytest.raises(RotaError, match="Not any process has received a command") as refused:
+        host.call(Trigger(target="ap", action="greet"))
+    assert refused.value.hint == 'did you mean "app"?'
     with pytest.raises(RotaError, match="Action doesn't exist dance for app"):
         host.call(Trigger(target="0", action="dance"))
 

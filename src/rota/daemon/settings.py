@@ -10,8 +10,9 @@ import msgspec
 
 from rota.daemon import steering
 from rota.errors import SpecError
-from rota.logs.rotation import ROTATION_SECTIONS, RotationPolicy, daily, policy_from_settings
+from rota.logs.rotation import DAILY, ROTATION_SECTIONS, RotationPolicy, daily, policy_from_settings
 from rota.process.defaults import Defaults, settled
+from rota.process.spec import KEEP_ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ class Settings:
         self._home = home
         self._conf: dict[str, Any] = {}
         self.rotation = RotationPolicy()
+        self._rotate_cron = DAILY
         self.defaults = Defaults()
         self.worker_interval = steering.WORKER_INTERVAL
         self.reload()
@@ -67,6 +69,7 @@ class Settings:
                 given.update(values)
         try:
             self.rotation = policy_from_settings(given, cron_instants) if given else RotationPolicy()
+            self._rotate_cron = str(given.get("rotateInterval", DAILY)).strip()
         except SpecError as error:
             log.error("log rotation settings: %s; the former ones stay", error)
 
@@ -97,10 +100,19 @@ class Settings:
             policy = policy._replace(next_time=next_time)
         return policy
 
+    def told(self, logs: LogSpec) -> LogSpec:
+        """The same for people: what the app's file leaves open as the home's settings have it."""
+        policy = self.policy(logs)
+        cron = self._rotate_cron if logs.rotate_cron is None else logs.rotate_cron
+        return msgspec.structs.replace(
+            logs, max_size=policy.max_size, keep=KEEP_ALL if policy.keep is None else policy.keep,
+            compress=policy.compress, rotate_cron=cron, max_total=policy.max_total,
+        )  # fmt: skip
+
 
 def cron_instants(expression: str, tz: str | None) -> Callable[[float], float | None]:
     """Due times of a cron expression as seconds since the epoch."""
-    if expression.strip() == "0 0 * * *" and tz is None:
+    if expression.strip() == DAILY and tz is None:
         return daily()
     from datetime import UTC, datetime
 

@@ -210,6 +210,8 @@ def _parsed(
     findings: Findings,
     engine: Engine,
 ) -> Any:
+    if kind in ("json", "yaml") and not text.strip():
+        raise SpecError(f"File {shown} is empty", 'the usual form is { apps: [{ script: "app.py" }] }')
     match kind:
         case "javascript":
             from rota.ecosystem.javascript.evaluation import evaluate

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 
 _TOP_KEYS = ("apps", "pm2", "static", "deploy", "include")
+_USUAL = 'the usual form is { apps: [{ script: "app.py" }] }'
 _STATIC_KEYS = ("name", "port", "host", "path", "spa", "ftp", "directory", "basic_auth", "monitor", "namespace")
 
 
@@ -36,6 +37,9 @@ def entries(document: Any, findings: Findings, *, env_name: str = "", package: b
         env_name: the chosen `--env`, "" for none.
         package: the document is a package.json: only `apps` and `pm2` are ours, the rest is npm's.
     """
+    if document is None:
+        findings.problem("", "holds no apps", _USUAL)
+        return []
     if not isinstance(document, dict | list):
         findings.problem("", f"must hold an object with a list of apps, not {units.shown(document)}")
         return []
@@ -73,10 +77,10 @@ def _apps(document: dict[str, Any] | list[Any], findings: Findings, *, package: 
         findings.problem("", 'has neither "apps" nor "pm2"', "add one of them, or name another file")
     elif any(name in document for name in ("script", "exec", "cmd", "command", "name")):
         yield "", document
+    elif "apps" in document:
+        findings.problem("apps", "must be a list of apps, not null")
     elif "static" not in document:
-        hint = (
-            suggestion(str(next(iter(document), "")), _TOP_KEYS) or 'the usual form is { apps: [{ script: "app.py" }] }'
-        )
+        hint = suggestion(str(next(iter(document), "")), _TOP_KEYS) or _USUAL
         findings.problem("", "holds no apps", hint)
 
 

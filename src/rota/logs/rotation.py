@@ -170,6 +170,7 @@ def beyond_total(files: Iterable[Rotated], live_bytes: int, max_total: int) -> l
 
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)B?", re.IGNORECASE)
+DAILY: Final = "0 0 * * *"
 ROTATION_SECTIONS = ("pm2-logrotate", "rota-logrotate", "logrotate")
 """Names under which `set` stores settings of rotation; later ones win."""
 _SETTINGS: Final = tuple(
@@ -199,19 +200,26 @@ def policy_from_settings(settings: Mapping[str, object], cron: CronParser) -> Ro
     for key in given:
         if key not in _SETTINGS:
             raise SpecError("unknown setting", suggestion(key, _SETTINGS), key=_PREFIX + key)
-    tz = given.get("TZ") or None
-    interval = given.get("rotateInterval", "0 0 * * *")
+    tz = _zone(given.get("TZ") or "")
+    interval = given.get("rotateInterval", DAILY)
     default = RotationPolicy()
     return RotationPolicy(
-        max_size=parse_size(given["max_size"]) if "max_size" in given else default.max_size,
+        max_size=parse_size(given["max_size"], _PREFIX + "max_size") if "max_size" in given else default.max_size,
         keep=_keep(given["retain"]) if "retain" in given else default.keep,
         compress=_flag(given["compress"]) if "compress" in given else default.compress,
         date_format=_format(given.get("dateFormat") or default.date_format),
         next_time=_cron(interval, tz, cron) if interval else None,
         check_every=_seconds(given["workerInterval"]) if "workerInterval" in given else default.check_every,
-        tz=zone(tz).key if tz else None,
-        max_total=parse_size(given["max_total"], "max_total") if "max_total" in given else default.max_total,
+        tz=tz,
+        max_total=parse_size(given["max_total"], _PREFIX + "max_total") if "max_total" in given else default.max_total,
     )
+
+
+def _zone(text: str) -> str | None:
+    try:
+        return zone(text).key if text else None
+    except SpecError as error:
+        raise SpecError(error.message, error.hint, key=_PREFIX + "TZ") from None
 
 
 def _keep(text: str) -> int | None:

@@ -84,6 +84,10 @@ class WatchSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     delay: float = 0.0
 
 
+KEEP_ALL = -1
+"""For people: of rotated files all are kept."""
+
+
 class LogSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where output goes. A path of None means rota's default place; "/dev/null" means nowhere."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rota.process.environ import declared
 from rota.process.restart import limit
+from rota.process.spec import KEEP_ALL
 from rota.process.state import process_of
 from rota.render.human import bytes_word, clock_time, duration, iso_ms, plural
 from rota.render.job_list import next_due, outcome, schedule, state_word, took
@@ -142,7 +143,7 @@ def rotation_text(logs: LogSpec) -> str:
     parts: Iterable[str] = (
         when,
         f"at {logs.rotate_cron}" if logs.rotate_cron else "",
-        f"keeps {DEFAULT_KEEP if logs.keep is None else logs.keep}",
+        f"keeps {DEFAULT_KEEP if logs.keep is None else 'all' if logs.keep == KEEP_ALL else logs.keep}",
         "gzip" if logs.compress is not False else "not compressed",
         f"at most {bytes_word(logs.max_total)} in all" if logs.max_total else "",
     )

@@ -45,6 +45,14 @@ BROKEN = [
     ("e.config.js", "module.exports = {", "e.config.js: cannot be evaluated: SyntaxError"),
     ("e.json", '{"apps": [}', "File e.json malformated: SyntaxError: unexpected token in expression: '}' (line 1)"),
     ("e.json", "{\n\n  apps: nope }", "File e.json malformated: ReferenceError: nope is not defined (line 3)"),
+    ("e.json", '{"apps": [\n', "File e.json malformated: SyntaxError: it ends before a bracket or a brace is closed (line 1)"),
+    ("e.config.js", "module.exports = {\n  apps: [\n", "e.config.js: cannot be evaluated: SyntaxError: it ends before a "
+     "bracket or a brace is closed (line 2)"),
+    ("e.config.mjs", "export const apps = [\n", "e.config.mjs: cannot be evaluated: SyntaxError: it ends before"),
+    ("e.json", " \n", "File e.json is empty"),
+    ("e.yaml", "", "File e.yaml is empty"),
+    ("e.yaml", "# nothing yet\n", "e.yaml: holds no apps\n  the usual form is"),
+    ("e.json", '{"apps": null}', "e.json: apps: must be a list of apps, not null"),
     ("e.yaml", "apps: [1\nx: y", "File e.yaml malformated: did not find expected ',' or ']' (line 2, column 2)"),
     (
         "e.yaml",
@@ -55,7 +63,7 @@ BROKEN = [
     ("e.json", '{"apps": 3}', "e.json: apps: must be a list of apps, not the number 3"),
     ("rota.toml", "apps = 3", "rota.toml: apps: must be tables by name, not the number 3"),
     ("Procfile", "", "Procfile: names no process"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "content", "message"), BROKEN)

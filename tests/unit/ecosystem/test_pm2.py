@@ -264,7 +264,7 @@ def test_deploy_env_lies_between_env_and_its_variant() -> None:
 
 ERRORS: list[tuple[Any, list[str]]] = [
     ("x", ['must hold an object with a list of apps, not the text "x"']),
-    (None, ["must hold an object with a list of apps, not null"]),
+    (None, ['holds no apps (the usual form is { apps: [{ script: "app.py" }] })']),
     ({"apps": "x"}, ['apps: must be a list of apps, not the text "x"']),
     ({"app": []}, ['holds no apps (did you mean "apps"?)']),
     ({}, ['holds no apps (the usual form is { apps: [{ script: "app.py" }] })']),

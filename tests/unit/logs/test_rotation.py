@@ -201,7 +201,8 @@ def test_an_empty_interval_means_never_by_time() -> None:
         ("dateFormat", "[now]", "contains no date"),
         ("rotateInterval", "daily", "five fields"),
         ("workerInterval", "often", "number of seconds"),
-        ("TZ", "Mars/Olympus", "unknown time zone"),
+        ("TZ", "Mars/Olympus", "pm2-logrotate:TZ: unknown time zone"),
+        ("max_total", "huge", "pm2-logrotate:max_total: 'huge' is not a size"),
         ("maxsize", "1M", 'did you mean "max_size"'),
     ],
 )

@@ -86,7 +86,7 @@ def _show(session: Session, wanted: Wanted, *, past: bool, follows: bool, by_fil
             printer.fit(sources.refresh(connection))
         if not sources.readers:
             matched = "of what matches writes such a log" if sources.matched else "matches"
-            near = "" if sources.matched or follows else _meant(session, wanted.targets)
+            near = "" if sources.matched else _meant(session, wanted.targets)
             session.say(f"no app {matched}: {' '.join(wanted.targets)}{near}", "warn")
         if past:
             show_tail(session, wanted, sources, printer, by_file=by_file)

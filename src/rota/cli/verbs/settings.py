@@ -10,8 +10,9 @@ import click
 
 from rota.cli.fast import exit_code
 from rota.cli.settings_file import Settings, key_path, listing
-from rota.errors import TargetNotFound, UsageError
+from rota.errors import SpecError, TargetNotFound, UsageError
 from rota.logs.rotation import ROTATION_SECTIONS, policy_from_settings
+from rota.suggest import did_you_mean
 from rota.timing.cron import Cron
 from rota.wire.messages import Act, Find, Reconfigure
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from rota.cli.session import Session
+
+
+_OWN = ("sysmonit",)
 
 
 @click.command("set", context_settings={"ignore_unknown_options": True})
@@ -75,6 +79,7 @@ def unset_command(session: Session, key: str) -> int:
             settings.clear()
         elif not settings.remove(key_path(key)):
             session.say(f"{key} was not set", "warn")
+            return 0
     return _applied(session, [key])
 
 
@@ -83,10 +88,19 @@ def _store(session: Session, pairs: list[tuple[str, str]]) -> int:
         for key, value in pairs:
             settings.put(key_path(key), value)
         _check_rotation(settings.values)
+    for key, _ in pairs:
+        _warn_of_typo(session, key_path(key))
     code = _applied(session, [key for key, _ in pairs])
     for name in dict.fromkeys(key_path(key)[0] for key, _ in pairs if len(key_path(key)) > 1):
         _print(session, listing(Settings.read(session.home), (name,)))
     return code
+
+
+def _warn_of_typo(session: Session, path: tuple[str, ...]) -> None:
+    """`rota:` has one setting; another one is kept, but nothing reads it."""
+    if path[0] == "rota" and path[1:] and path[1:] != _OWN:
+        near = did_you_mean(path[-1], _OWN) or f" (known: rota:{_OWN[0]}; log rotation is under rota-logrotate)"
+        session.say(f"{':'.join(path)} is no setting of rota's{near}", "warn")
 
 
 def _check_rotation(values: dict[str, Any]) -> None:
@@ -96,8 +110,13 @@ def _check_rotation(values: dict[str, Any]) -> None:
         SpecError: a setting of rotation means nothing.
     """
     for name in ROTATION_SECTIONS:
-        if isinstance(given := values.get(name), dict):
+        if not isinstance(given := values.get(name), dict):
+            continue
+        try:
             policy_from_settings(given, _never)
+        except SpecError as error:
+            key = error.key.rpartition(":")[2]
+            raise SpecError(error.message, error.hint, key=f"{name}:{key}") from None
 
 
 def _never(expression: str, tz: str | None) -> Callable[[float], float | None]:

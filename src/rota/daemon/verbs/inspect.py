@@ -64,6 +64,7 @@ def _findings(world: World, entry: Entry, record: Record, local_env: dict[str, s
         out_lines=tuple(line.decode("utf-8", "replace") for line in out_lines),
         error_lines=tuple(line.decode("utf-8", "replace") for line in error_lines) if troubled else (),
         unwritable=_unwritable(world, entry),
+        logs=world.settings.told(record.spec.logs),
         divergent=_divergent(entry, local_env),
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rota.daemon.picture import log_source
 from rota.daemon.verbs.target import look_up
 from rota.process.paths import NOWHERE
+from rota.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from rota.daemon.answer import Answer
@@ -29,6 +30,10 @@ async def flush(world: World, request: Flush, answer: Answer, inbox: Inbox) -> N
         answer.say(f"Flushing {world.home.log}")
         files.flush(world.home.log)
     ids = look_up(world, request.target or "all", request.cwd).ids
+    if request.target and not ids:
+        near = did_you_mean(request.target, [entry.name for entry in world.supervisor.entries.values()])
+        answer.warn(f"no app matches: {request.target}{near}")
+        return
     done: set[str] = set()
     for id in ids:
         source = log_source(world, world.supervisor.entries[id])

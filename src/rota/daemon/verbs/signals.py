@@ -138,6 +138,10 @@ async def trigger(world: World, request: Trigger, answer: Answer, inbox: Inbox) 
     ids = look_up(world, request.target, request.cwd).ids
     entries = [world.supervisor.entries[id] for id in ids]
     able = [entry for entry in entries if entry.channel is not None and _knows(entry, request.action)]
+    if not entries:
+        near = suggestion(request.target, [entry.name for entry in world.supervisor.entries.values()])
+        hint = near or "`rota list` shows what there is"
+        raise RotaError("Not any process has received a command (offline or unexistent)", hint)
     if not able:
         if request.target.isdecimal() and entries:
             raise RotaError(f"Action doesn't exist {request.action} for {entries[0].name}", _known(entries))

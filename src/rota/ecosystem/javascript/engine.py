@@ -99,7 +99,7 @@ def _evaluated(path: str, source: str, cwd: str, environ: Mapping[str, str], *, 
         spent += used
         new = [question for question in dict.fromkeys(map(str, state["wanted"])) if question not in facts]
         if not new:
-            return _concluded(state, path, 1 if is_expression else 0)
+            return _concluded(state, path, source, 1 if is_expression else 0)
         try:
             facts |= {question: access.answer(question) for question in new}
         except Exhausted:
@@ -158,7 +158,7 @@ def _too_much() -> str:
     return f"it uses more than {MEMORY_LIMIT >> 20} MB of memory"
 
 
-def _concluded(state: dict[str, Any], path: str, shift: int) -> Evaluated:
+def _concluded(state: dict[str, Any], path: str, source: str, shift: int) -> Evaluated:
     if state["done"] and "error" not in state:
         if "value" not in state:
             raise Failed("it exports nothing that can be written as JSON")
@@ -176,16 +176,26 @@ def _concluded(state: dict[str, Any], path: str, shift: int) -> Evaluated:
         raise _limit("out of memory")
     if "Maximum call stack" in state["error"]:
         raise Failed("it calls itself without end (the stack is full)", final=True)
-    raise Failed(f"{state['error']}{_where(state, path, shift)}")
+    line = _line(state, shift)
+    if state["inFile"] == path and line > source.count("\n") + 1 and state["error"].startswith("SyntaxError"):
+        # What stood in the way is the end of what the file was put into.
+        last = source.rstrip().count("\n") + 1
+        raise Failed(f"SyntaxError: it ends before a bracket or a brace is closed (line {last})")
+    raise Failed(f"{state['error']}{_where(state, path, line)}")
 
 
-def _where(state: dict[str, Any], path: str, shift: int) -> str:
-    """Where an error came from: the line in the user's file, as far as the stack tells."""
+def _line(state: dict[str, Any], shift: int) -> int:
+    """The line in the user's file that an error came from, as far as the stack tells; 0: it does not."""
     import re
 
-    name = state["inFile"]
     line = re.search(r"<input>:(\d+)", state["stack"])
-    place = f" line {max(1, int(line[1]) - shift)}" if line else ""
+    return max(1, int(line[1]) - shift) if line else 0
+
+
+def _where(state: dict[str, Any], path: str, line: int) -> str:
+    """The same for people, with the name of a file that was required."""
+    name = state["inFile"]
+    place = f" line {line}" if line else ""
     other = f" of {name}" if name != path else ""
     return f" ({place.strip()}{other})" if place or other else ""
 
