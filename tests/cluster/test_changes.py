@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rota.daemon.cluster.listeners import source_of
+from rota.errors import RotaError
 from rota.process.state import process_of
 from rota.wire.messages import StartSpecs
 from tests.cluster.load import Load, ask, received
 from tests.cluster.servers import APPS, NODE, SERVERS, free_port
-from tests.cluster.test_reload import accepts, pids, start
+from tests.cluster.test_reload import accepts, pids, reload, start
 from tests.daemon.host import kill, spec
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.daemon.host import Host, Shown
 
 HANDED = (sys.executable, str(APPS / "handed.py"))
@@ -105,3 +109,76 @@ def test_who_waited_for_a_dead_one_of_those_handed_sockets(host: Host) -> None:
         kill(victim.pid)
         answer = received(client)
     assert answer.endswith(str(host.pid(0)).encode())
+
+
+def test_another_file_code_and_interpreter(host: Host, work: Path) -> None:
+    """A reload starts what is there now: the program's own text, its options, what executes it."""
+    port = free_port()
+    code, wrapper = work / "server.py", work / "python"
+    text = (APPS / "plain.py").read_text()
+    code.write_text(text)
+    options = {"exec_mode": "cluster", "instances": 2, "cwd": str(work)}
+    host.start("web", (sys.executable, str(code), str(port)), env={"WORD": "first"}, listen_timeout=20.0, **options)
+    eventually(lambda: ask(port).endswith("first"))
+    code.write_text(text.replace('b"%d %s"', 'b"%d new %s"'))
+    wrapper.write_text(f'#!/bin/sh\nWORD="$WORD by another" exec {sys.executable} "$@"\n')
+    wrapper.chmod(0o755)
+    with Load(port) as load:
+        eventually(lambda: load.answered > 20)
+        assert reload(host).code == 0  # the code alone
+        assert {ask(port).partition(" ")[2] for _ in range(8)} == {"new first"}
+        shown = edited(host, "reload", (str(wrapper), str(code), str(port)), env={"WORD": "second"}, **options)
+        assert shown.code == 0, shown.text
+        assert {ask(port).partition(" ")[2] for _ in range(8)} == {"new second by another"}
+    assert load.failed == {}
+    before = pids(host)
+    os.kill(min(before), signal.SIGKILL)  # and it is what a crash brings back
+    eventually(lambda: len(pids(host)) == 2 and pids(host) != before)
+    assert {ask(port).partition(" ")[2] for _ in range(8)} == {"new second by another"}
+
+
+def test_a_script_that_names_node_in_its_first_line(host: Host, work: Path) -> None:
+    port = free_port()
+    script = work / "server"
+    script.write_text(f"#!/usr/bin/env node\n{(APPS / 'plain.js').read_text()}")
+    script.chmod(0o755)
+    start_argv = (str(script), str(port))
+    host.start("web", start_argv, exec_mode="cluster", instances=2, cwd=str(work), listen_timeout=5.0)
+    assert {ask(port).split()[0] for _ in range(8)} == {str(pid) for pid in pids(host)}
+    assert reload(host).code == 0
+
+
+def test_a_program_that_never_asked_is_restarted_after_an_update_too(host: Host) -> None:
+    """It binds its port itself (-I keeps our file out): there can be no second copy, whichever daemon looks at it."""
+    port = free_port()
+    argv = (sys.executable, "-I", str(APPS / "plain.py"), str(port))
+    host.start("web", argv, exec_mode="cluster", instances=1, listen_timeout=0.5)
+    eventually(lambda: accepts(port))
+    host.back(host.kill_daemon())
+    shown = reload(host)
+    assert shown.code == 0, shown.text
+    assert "binds its ports itself" in shown.text
+
+
+def test_a_socket_file_that_nobody_listens_on_is_replaced(host: Host, work: Path) -> None:
+    """Left by a crash of everything at once."""
+    path = work / "web.sock"
+    with socket.socket(socket.AF_UNIX) as former:
+        former.bind(str(path))
+    host.start("web", HANDED, instances=1, listen=(f"unix://{path}",))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert received(client).endswith(str(host.pid("web")).encode())
+
+
+def test_a_socket_file_that_somebody_listens_on_is_left(host: Host, work: Path) -> None:
+    path = work / "web.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(RotaError):
+            host.start("web", HANDED, instances=1, listen=(f"unix://{path}",))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    assert "Address already in use" in str(host.record("web").instance.actual)

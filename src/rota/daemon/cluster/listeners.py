@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import socket
+import stat
 import struct
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote
@@ -259,13 +260,32 @@ def _bind(address: Address, *, reuse: bool, listen: bool) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6only))
         if reuse:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address.target)
+        _bind_to(sock, address)
         if listen and address.kind == socket.SOCK_STREAM:
             sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _bind_to(sock: socket.socket, address: Address) -> None:
+    """A socket file outlives whoever listened on it: one on which nobody answers is replaced."""
+    try:
+        sock.bind(address.target)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or address.family != socket.AF_UNIX or not _is_dead(address.host):
+            raise
+        os.unlink(address.host)
+        sock.bind(address.target)
+
+
+def _is_dead(path: str) -> bool:
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(path) == errno.ECONNREFUSED
 
 
 def _address_of(sock: socket.socket) -> Address:

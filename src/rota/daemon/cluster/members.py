@@ -78,7 +78,7 @@ class Cluster:
         if order.environ.get(NO_INJECT):
             return order
         if kind is Kind.NODE:
-            return replace(order, environ=node_environ(order.environ, entry.instance))
+            return replace(order, environ=node_environ(order.environ, entry.instance), ipc=True)
         if kind is Kind.OTHER:
             return order
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -139,7 +139,7 @@ class Cluster:
 
     def opened(self, entry: Entry, child: Child) -> None:
         """A process is there, new or adopted."""
-        member = self.members[entry] = Member(kind_of(entry.spec, {}))
+        member = self.members[entry] = Member(kind_of(entry.spec, {**entry.spec.shell_env, **entry.spec.env}))
         pair, adopted = self._prepared.pop(entry, None), False
         control = pair[0] if pair is not None else None
         if control is None and (kept := self._kept.pop(control_key(entry), None)):
