@@ -11,7 +11,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path.startswith("/slow/"):
             time.sleep(float(self.path[6:]))
         body = b"%d %s" % (os.getpid(), os.environ.get("WORD", "").encode())
-        self.send_response(503 if self.path == "/health" and os.environ.get("WORD") == "sick" else 200)
+        word = os.environ.get("WORD")
+        self.send_response(503 if word == "ill" or (self.path == "/health" and word == "sick") else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

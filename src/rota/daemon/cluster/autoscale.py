@@ -41,6 +41,14 @@ async def _look(world: World, app: str, courses: dict[str, Course]) -> None:
     entries = [entry for entry in world.supervisor.named(app) if entry.instance.desired == "up"]
     if not entries or not in_cluster(entries[0].spec) or not all(_settled(entry) for entry in entries):
         return  # stopped by a person, or still on its way
+    turn = world.rollouts.turn(app)
+    if turn.locked():
+        return  # being reloaded or scaled
+    async with turn:
+        await _decide(world, app, entries, courses)
+
+
+async def _decide(world: World, app: str, entries: list[Entry], courses: dict[str, Course]) -> None:
     load = load_of(world, entries)
     decision = decide(entries[0].spec, load, courses.get(app, Course()), world.clock.monotonic())
     courses[app] = decision.course

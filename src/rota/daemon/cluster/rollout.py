@@ -75,8 +75,12 @@ class Rollouts:
         await asyncio.shield(self._start(self._in_turn(entries[0].name, ids, specs, parallel, after, why)))
 
     async def _in_turn(self, app: str, *rest: Any) -> None:
-        async with self._turns.setdefault(app, asyncio.Lock()):
+        async with self.turn(app):
             await self._roll(app, *rest)
+
+    def turn(self, app: str) -> asyncio.Lock:
+        """Held by whoever changes an app's processes while they serve: a reload, and what changes their number."""
+        return self._turns.setdefault(app, asyncio.Lock())
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._world.loop.create_task(work)
@@ -123,7 +127,7 @@ class Rollouts:
     async def _replace(self, id: int, spec: AppSpec, why: str) -> None:
         supervisor, cluster = self._world.supervisor, self._world.cluster
         old = supervisor.entries.get(id)
-        if old is None or old.instance.desired != "up":
+        if old is None or not _is_wanted(old):
             return  # somebody stopped it meanwhile, and the last word counts
         must_listen = cluster.listens(old)
         new = supervisor.successor(old, successor_spec(spec))
@@ -132,24 +136,32 @@ class Rollouts:
         reason = failure(new.instance.actual, spec, must_listen=must_listen)
         if isinstance(new.instance.actual, Up) and new.told.status:
             reason += f" ({new.told.status})"
-        last_word = supervisor.entries.get(id) is old and old.instance.desired == "up"
-        if reason or not last_word or supervisor.find(new.id) is not new:
-            await self._undo(old, new, reason if last_word else "it was stopped meanwhile")
+        there = supervisor.entries.get(id) is old
+        if not there or not _is_wanted(old):
+            await self._end(new)
+            raise ReloadFailed(
+                f"[{old.name}]({id}) was {'stopped' if there else 'deleted'} meanwhile", "start it again"
+            )
+        if reason or supervisor.find(new.id) is not new:
+            await self._end(new)
+            raise self._failed(old, new, reason)
         leaver = supervisor.promote(new, spec, self._leaving_spec(old))
         self._effects.exchanged(new, leaver)
         cluster.steer(spec.name)
         log.info("App [%s:%d] reload: the new copy has taken over", spec.name, id)
         await self._leave(leaver)
 
-    async def _undo(self, old: Entry, new: Entry, reason: str) -> None:
+    async def _end(self, new: Entry) -> None:
         supervisor = self._world.supervisor
         supervisor.want([new.id], "forget", "it did not become ready")
         await supervisor.settled([new.id], is_stuck)
         await asyncio.sleep(0)  # its last output is fetched in the turn after its end
+
+    def _failed(self, old: Entry, new: Entry, reason: str) -> ReloadFailed:
         lines = b"".join(new.last_words).decode("utf-8", "replace").splitlines()
         said = "".join(f"\n  | {line}" for line in lines[-LINES:])
         label = f"[{old.name}]({old.id})"
-        raise ReloadFailed(f"{label} the new copy {reason}; the old one stays{said}", "correct it and reload again")
+        return ReloadFailed(f"{label} the new copy {reason}; the old one stays{said}", "correct it and reload again")
 
     def _leaving_spec(self, old: Entry) -> AppSpec:
         process, member = process_of(old.instance.actual), self._world.cluster.members.get(old)
@@ -222,7 +234,7 @@ class Rollouts:
                 self._start(self._go_on(app, plan))
 
     async def _go_on(self, app: str, plan: Plan) -> None:
-        async with self._turns.setdefault(app, asyncio.Lock()):
+        async with self.turn(app):
             await self._go_on_in_turn(app, plan)
 
     async def _go_on_in_turn(self, app: str, plan: Plan) -> None:
@@ -241,6 +253,10 @@ class Rollouts:
             await self._roll(app, ids, dict.fromkeys(ids, plan.spec), 1, lambda id: None, plan.why)
         except RotaError as error:
             log.error("App [%s] reload: %s", app, error.message)
+
+
+def _is_wanted(entry: Entry) -> bool:
+    return entry.instance.desired == "up"
 
 
 def _plan(app: str, text: str) -> Plan | None:

@@ -11,7 +11,7 @@ from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
 from rota.errors import TargetNotFound, UsageError
-from rota.process.spec import MOST_INSTANCES
+from rota.process.spec import MOST_INSTANCES, in_cluster
 from rota.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -23,12 +23,27 @@ if TYPE_CHECKING:
 
 
 async def scale(world: World, request: Scale, answer: Answer, inbox: Inbox) -> None:
-    """`5` absolute, `+2`, `-1`. The newest leave first."""
-    entries = named(world, (request.name,))
+    """`5` absolute, `+2`, `-1`. The newest leave first. A reload that is under way comes to its end before."""
+    entries = _found(world, request.name)
+    if not in_cluster(entries[0].spec):
+        await _scale(world, request, answer, entries)
+        return
+    turn = world.rollouts.turn(request.name)
+    if turn.locked():
+        answer.say("waiting for the reload that is under way", "info")
+    async with turn:
+        await _scale(world, request, answer, _found(world, request.name))
+
+
+def _found(world: World, name: str) -> list[Entry]:
+    entries = named(world, (name,))
     if not entries:
-        near = suggestion(request.name, [entry.name for entry in world.supervisor.entries.values()])
-        hint = near or "`rota list` shows what there is"
-        raise TargetNotFound(f"Application {request.name} not found", hint)
+        near = suggestion(name, [entry.name for entry in world.supervisor.entries.values()])
+        raise TargetNotFound(f"Application {name} not found", near or "`rota list` shows what there is")
+    return entries
+
+
+async def _scale(world: World, request: Scale, answer: Answer, entries: list[Entry]) -> None:
     wanted = _wanted(request.count, len(entries))
     if wanted == len(entries):
         answer.error("Nothing to do")

@@ -57,6 +57,8 @@ async def _from_file(world: World, request: StartSpecs, answer: Answer, names: s
     for spec in request.specs:
         if spec.name in names and not request.missing_only:
             touched += await _renew(world, spec, answer, request)
+            if answer.code:
+                return touched  # what comes after it in the file is not touched
     if new:
         if request.from_file:
             answer.warn(f"Applications {', '.join(spec.name for spec in new)} not running, starting...")
@@ -98,41 +100,50 @@ async def _scripts(world: World, request: StartSpecs, answer: Answer) -> list[En
 
 
 async def _renew(world: World, spec: AppSpec, answer: Answer, request: StartSpecs) -> list[Entry]:
-    """A known app of a file: everything in the file is taken up, then its instances are restarted."""
+    """A known app of a file: everything in the file is taken up, then its instances are restarted.
+
+    A reload that fails changes nothing, neither their number nor what the others are started with next time.
+    """
     entries = world.supervisor.named(spec.name)
+    created: list[Entry] = []
     number_changed = spec.instances_given and entries[0].spec.instances != spec.instances
+    wanted = resolved_instances(spec.instances, world.cpus) if number_changed else len(entries)
     rolling = [entry for entry in entries if request.how == "reload" and world.rollouts.possible(entry, spec)]
-    for entry in entries:
-        if entry not in rolling:
-            world.supervisor.respec(entry, spec)
     announce(answer, request.how, spec.name, entries)
     say_how_reloaded(answer, request.how, [entry for entry in entries if entry not in rolling])
-    if number_changed:
-        entries = await _match_number(world, spec, entries, answer)
-    ids = [entry.id for entry in entries]
-    await roll(world, {entry.id: spec for entry in rolling if entry in entries}, request.parallel, answer)
+    replaced = {entry.id: spec for entry in rolling if entry in entries[:wanted]}
+    await roll(world, replaced, request.parallel, answer)
     if answer.code:
         return []
+    entries = world.supervisor.named(spec.name)
     for entry in entries:
-        if entry in rolling:
-            continue
-        if spec.job is not None:
-            continue  # the next run takes up the new settings; one under way is not killed for them
+        if entry.id not in replaced:
+            world.supervisor.respec(entry, spec)
+    if number_changed:
+        entries, created = await _match_number(world, spec, entries, answer)
+    for entry in entries:
+        if entry.id in replaced or spec.job is not None:
+            continue  # a job's next run takes up the new settings; one under way is not killed for them
         await restart(world, entry, "restarted with its file")
         answer.say(f"[{entry.name}]({entry.id}) ✓")
-    return [world.supervisor.entries.get(id, entry) for id, entry in zip(ids, entries, strict=True)]
+    return [*entries, *created]
 
 
-async def _match_number(world: World, spec: AppSpec, entries: list[Entry], answer: Answer) -> list[Entry]:
+async def _match_number(
+    world: World, spec: AppSpec, entries: list[Entry], answer: Answer
+) -> tuple[list[Entry], list[Entry]]:
+    """Those that stay, and those that are new."""
     wanted = resolved_instances(spec.instances, world.cpus)
+    created: list[Entry] = []
     if wanted < len(entries):
         leaving = entries[wanted:]
         await world.rollouts.clear(leaving)
         world.supervisor.want([entry.id for entry in leaving], "forget", "fewer instances in the file")
         await world.supervisor.settled([entry.id for entry in leaving], is_stuck)
     elif wanted > len(entries):
-        await _launch(world, world.supervisor.create([spec] * (wanted - len(entries)), _starts_now), answer)
-    return entries[:wanted]
+        created = world.supervisor.create([spec] * (wanted - len(entries)), _starts_now)
+        await _launch(world, created, answer)
+    return entries[:wanted], created
 
 
 async def _create(world: World, specs: Sequence[AppSpec], answer: Answer) -> tuple[list[Entry], dict[Entry, str]]:
