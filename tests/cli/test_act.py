@@ -62,6 +62,10 @@ def test_options_of_restart_stay(three: Rota) -> None:
     eventually(lambda: (three.cwd / "o.log").exists() and (three.cwd / "o.log").read_text() == "up 1 2\n")
     assert "cannot be changed by `restart`" in three.fails("restart", "front", "--cwd", "/")
     assert "--update-env" in three.fails("restart", "front", "--filter-env", "X")
+    copies = three("restart", "front", "-i", "3")
+    assert copies.returncode == 0
+    assert "`rota scale NAME 3` does" in copies.stderr
+    assert [record["name"] for record in three.records()].count("front") == 1
 
 
 def test_the_callers_environment_is_taken_over_when_asked(three: Rota) -> None:

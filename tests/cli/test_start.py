@@ -93,6 +93,14 @@ def test_pm2s_other_flags_are_taken_and_named(warm: Rota) -> None:
     assert "--no-color" not in done.stderr
 
 
+def test_options_of_files_mean_nothing_for_a_script_and_are_told(warm: Rota) -> None:
+    warm.write("app.py", SLEEPER)
+    done = warm("start", "app.py", "--env", "production", "--only", "x")
+    assert done.returncode == 0
+    for flag in ("--env", "--only"):
+        assert f"{flag} chooses from an ecosystem file, and means nothing for app.py" in done.stderr
+
+
 def test_write_leaves_a_file_that_starts_the_same(warm: Rota) -> None:
     warm.write("app.py", SLEEPER)
     out = warm.ok("start", "app.py", "-n", "api", "-w", "--max-memory-restart", "200M", "--watch-delay", "2", "--", "x")

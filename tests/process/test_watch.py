@@ -126,6 +126,25 @@ def test_own_logs_are_never_a_reason_whatever_is_said() -> None:
     assert not ignore.file("/app/var/other.txt", "/app")
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        (".out.log.idx", True),
+        ("out__2026-01-31_00-00-00.log", True),
+        ("out__2026-01-31_00-00-00.log.gz", True),
+        ("out__2026-01-31_00-00-00.log.gz.tmp", True),
+        (".out__2026-01-31_00-00-00.log.idx", True),
+        ("out__settings.log", False),
+        (".other.log.idx", False),
+        ("out.log.py", False),
+    ],
+)
+def test_what_rota_writes_beside_a_log_is_never_a_reason(name: str, ours: bool) -> None:
+    ignore = Ignore("/app", ["x"], never=["/app/var/out.log"])
+    assert ignore.file(f"/app/var/{name}", "/app") == ours
+    assert not ignore.file(f"/app/{name}", "/app")
+
+
 def test_ignored_directories_are_not_entered(tmp_path: Path) -> None:
     for name in ("src/deep", "node_modules/a/b", ".git/objects", "src/__pycache__", "logs"):
         (tmp_path / name).mkdir(parents=True)

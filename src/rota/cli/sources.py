@@ -137,6 +137,9 @@ def _patch(session: Session, action: str, options: CliOptions) -> dict[str, Any]
     if later:
         flag = "--" + later[0].removesuffix("s").replace("_", "-")
         raise UsageError(f"{flag} cannot be changed by `{action}`", "delete the app and start it anew, or use a file")
+    if patch.pop("instances", None) is not None:
+        hint = f"`rota scale NAME {options.instances}` does"
+        session.say(f"--instances: `{action}` does not change how many copies there are; {hint}", "warn")
     for name in _LOG_FILES:
         if patch.get(name) not in (None, "", "/dev/null"):
             patch[name] = os.path.normpath(os.path.join(session.cwd(), os.path.expanduser(patch[name])))

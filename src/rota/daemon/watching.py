@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rota.process.paths import NOWHERE, log_paths
+from rota.process.paths import NOWHERE, log_paths, pid_path
 from rota.process.spec import WatchSpec
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Watching:
 
             self._watcher = Watcher()
         logs = [path for entry in entries for path in log_paths(spec, entry.id, self._world.home.logs) if path]
-        never = [self._world.home.path, *(path for path in logs if path != NOWHERE)]
+        pids = [pid_path(spec, entry.id, self._world.home.pids) for entry in entries]
+        never = [self._world.home.path, *pids, *(path for path in logs if path != NOWHERE)]
         changed, trouble = partial(self._changed, name), partial(self._trouble, name)
         self._watcher.watch(name, spec.cwd, spec.watch, changed, trouble, never)
         log.info("[Watch] Start watching %s", name)

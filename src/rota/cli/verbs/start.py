@@ -119,6 +119,9 @@ def is_known(session: Session, target: str) -> bool:
 
 
 def _spec(session: Session, target: str, options: CliOptions) -> AppSpec:
+    for flag, given in (("--env", options.env), ("--only", options.only)):
+        if given:
+            session.warn(f"{flag} chooses from an ecosystem file, and means nothing for {target or options.module}")
     try:
         spec = spec_from_script(
             target, options, cwd=session.cwd(), environ=session.shell_environment(), warn=session.warn

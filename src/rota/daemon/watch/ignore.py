@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rota.logs.rotation import rotated_stem
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -30,7 +32,7 @@ class Ignore:
         base: the app's directory, to which globs are relative.
         globs: what the user ignores; replaces the defaults, as in PM2. None = the defaults.
         extensions: when not empty, only files with one of these matter ("py" or ".py").
-        never: absolute paths that are ignored whatever was said: the app's own logs.
+        never: absolute paths that are ignored whatever was said: the app's own logs, with what rota writes beside them.
     """
 
     def __init__(
@@ -43,6 +45,9 @@ class Ignore:
         self._base = base.rstrip("/")
         self._suffixes = tuple("." + extension.lstrip(".") for extension in extensions)
         self._never = frozenset(path.rstrip("/") for path in never)
+        self._logs: dict[str, list[str]] = {}
+        for folder, _, name in (path.rpartition("/") for path in self._never):
+            self._logs.setdefault(folder, []).append(name)
         self._globs = None if globs is None else [_compile(glob) for glob in globs if glob]
 
     def file(self, path: str, root: str) -> bool:
@@ -55,13 +60,20 @@ class Ignore:
 
     def entry(self, path: str, root: str) -> bool:
         """Whether this path, or a directory it lies in, is ignored: a directory need not even be entered."""
-        if any(parent in self._never for parent in _upwards(path)):
+        if any(parent in self._never for parent in _upwards(path)) or self._beside_a_log(path):
             return True
         inner = path[len(root.rstrip("/")) + 1 :]
         if self._globs is None:
             return any(_DEFAULT(name) for name in inner.split("/")) if inner else False
         relative = self.relative(path) if path.startswith(self._base + "/") else inner
         return any(matches(path) or (relative and matches(relative)) for matches in self._globs)
+
+    def _beside_a_log(self, path: str) -> bool:
+        """Whether this is the index of such a log, or what rotation made of it."""
+        folder, _, name = path.rpartition("/")
+        logs = self._logs.get(folder, ())
+        plain = name.removeprefix(".").removesuffix(".idx") if name.endswith(".idx") else name.removesuffix(".tmp")
+        return any(plain == log or rotated_stem(log, plain) is not None for log in logs)
 
 
 def glob_pattern(glob: str) -> str:
