@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rota.process.spec import LogSpec
 from rota.wire.messages import Act, Scale, StartSpecs
 from tests.cluster.load import Load, ask, received
-from tests.cluster.servers import APPS, NODE, SERVERS, free_port
+from tests.cluster.servers import APPS, BIN, NODE, SERVERS, free_port
 from tests.cluster.test_changes import edited
 from tests.cluster.test_reload import accepts, pids, start, with_word
 from tests.daemon.host import kill, spec
@@ -114,6 +116,34 @@ def test_a_broken_version_with_more_instances_changes_nothing(host: Host) -> Non
     assert "the old one stays" in shown.text
     assert pids(host) == before
     assert len(host.records()) == 2
+
+
+PRINTING = {
+    "http.server": lambda port: (sys.executable, "-m", "http.server", "-b", "127.0.0.1", str(port)),
+    "uvicorn": lambda port: (str(BIN / "uvicorn"), "asgi:app", "--port", str(port)),
+    "gunicorn": lambda port: (str(BIN / "gunicorn"), "wsgi:app", "-b", f"127.0.0.1:{port}", "--no-control-socket"),
+    "flask": lambda port: (str(BIN / "flask"), "--app", "web_flask", "run", "-p", str(port)),
+}
+
+
+@pytest.mark.parametrize("server", PRINTING)
+def test_what_it_prints_and_how_it_stops_is_its_own(host: Host, server: str) -> None:
+    """The same lines and the same end, with our file and without."""
+
+    def story(name: str, mode: str) -> tuple[list[str], object]:
+        port = free_port()
+        options = {"cwd": str(APPS), "env": {"PYTHONUNBUFFERED": "1"}, "logs": LogSpec(merge=True)}
+        host.start(name, PRINTING[server](port), exec_mode=mode, listen_timeout=20.0, **options)
+        eventually(lambda: accepts(port))
+        ask(port)
+        assert host.show(Act(action="stop", targets=(name,))).code == 0
+        last = host.record(name).instance.last_exit
+        assert last is not None
+        text = re.sub(r"\d+", "#", host.log(name, "out") + host.log(name, "error"))
+        assert text
+        return sorted(text.splitlines()), (last.code, last.signal)
+
+    assert story("with", "cluster") == story("without", "fork")
 
 
 @node

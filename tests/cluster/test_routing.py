@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from rota.errors import RotaError
-from rota.process.spec import ProbeSpec
+from rota.process.spec import ProbeSpec, RestartSpec
 from rota.wire.messages import Act, Scale
 from tests.cluster.load import Load, ask, received
 from tests.cluster.servers import APPS, NODE, SERVERS, free_port
@@ -143,6 +143,19 @@ def test_there_must_be_something_to_prove(host: Host) -> None:
     shown = host.cli("reload", "idle", "--prove")
     assert shown.code == 1
     assert "there is nothing to ask" in shown.text
+
+
+def test_more_instances_when_they_are_busy(host: Host) -> None:
+    """By CPU; and one that has been given up does not keep the others from being joined by a third."""
+    port = free_port()
+    argv = (sys.executable, str(APPS / "busy.py"), str(port))
+    options = {"min_instances": 2, "max_instances": 3, "scale_cpu": 15.0, "restart": RestartSpec(max_restarts=0)}
+    host.start("web", argv, exec_mode="cluster", instances=2, **options)
+    kill(host.pid(1))
+    host.reaches(1, "errored")
+    eventually(lambda: len(host.records()) == 3, within=20)
+    assert "% CPU each" in host.own_log
+    assert "2 -> 3 instances" in host.own_log
 
 
 def test_more_instances_when_connections_wait(host: Host) -> None:

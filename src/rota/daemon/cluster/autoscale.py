@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from rota.daemon.having import Having
 from rota.daemon.lifecycle import start_in_order, wait_up
-from rota.daemon.supervisor import is_stuck
+from rota.daemon.supervisor import is_late, is_stuck
+from rota.errors import RotaError
 from rota.process.autoscale import Course, Load, decide
 from rota.process.spec import in_cluster
-from rota.process.state import Ready
+from rota.process.state import Failed, Ready
 
 if TYPE_CHECKING:
     from rota.daemon.entry import Entry
@@ -26,15 +28,18 @@ async def autoscale(world: World) -> None:
     """Look again and again, for as long as the daemon runs."""
     courses: dict[str, Course] = {}
     having = Having(world.supervisor, lambda spec: spec.max_instances > 0)
-    while True:
-        await world.clock.sleep(EVERY)
-        apps = {entry.name for entry in having()}
-        if apps:
-            world.sample()
-        for app in apps:
-            await _look(world, app, courses)
-        for gone in courses.keys() - apps:
-            del courses[gone]
+    async with (
+        asyncio.TaskGroup() as group
+    ):  # an app whose new instance takes its time does not keep the others waiting
+        while True:
+            await world.clock.sleep(EVERY)
+            apps = {entry.name for entry in having()}
+            if apps:
+                world.sample()
+            for app in apps:
+                group.create_task(_look(world, app, courses))
+            for gone in courses.keys() - apps:
+                del courses[gone]
 
 
 async def _look(world: World, app: str, courses: dict[str, Course]) -> None:
@@ -42,10 +47,16 @@ async def _look(world: World, app: str, courses: dict[str, Course]) -> None:
     if not entries or not in_cluster(entries[0].spec) or not all(_settled(entry) for entry in entries):
         return  # stopped by a person, or still on its way
     turn = world.rollouts.turn(app)
-    if turn.locked():
-        return  # being reloaded or scaled
+    if turn.locked() or all(isinstance(entry.instance.actual, Failed) for entry in entries):
+        return  # being reloaded or scaled; or nobody is there whose load could be told
+    entries.sort(key=lambda entry: isinstance(entry.instance.actual, Failed))  # those are the first to leave
     async with turn:
-        await _decide(world, app, entries, courses)
+        try:
+            await _decide(world, app, entries, courses)
+        except RotaError as error:
+            log.error("App [%s] autoscale: %s", app, error.message)
+        except Exception:
+            log.exception("App [%s] autoscale", app)  # a mistake of ours with one app must not end it for the others
 
 
 async def _decide(world: World, app: str, entries: list[Entry], courses: dict[str, Course]) -> None:
@@ -67,7 +78,8 @@ async def _decide(world: World, app: str, entries: list[Entry], courses: dict[st
 
 def load_of(world: World, entries: list[Entry]) -> Load:
     """What the instances do at the moment."""
-    cpu = sum(world.usage(entry).cpu for entry in entries) / len(entries)
+    running = [entry for entry in entries if not isinstance(entry.instance.actual, Failed)]
+    cpu = sum(world.usage(entry).cpu for entry in running) / len(running)
     waiting = 0
     for listener in world.cluster.listeners.of(entries[0].name):
         slots = {-1} if listener.shared else {world.cluster.slot(entry) for entry in entries}
@@ -83,4 +95,5 @@ async def _end(world: World, leaving: list[Entry]) -> None:
 
 
 def _settled(entry: Entry) -> bool:
-    return isinstance(entry.instance.actual, Ready)
+    """Whether it is clear what became of it: one that is given up, or late, must not hold the others' number."""
+    return isinstance(entry.instance.actual, Ready | Failed) or is_late(entry)

@@ -171,7 +171,12 @@ class _Servers(object):
             await server.start_serving()
 
     async def serve_forever(self):
-        await self._servers[0].serve_forever()
+        await self.start_serving()
+        try:
+            await self._servers[0].serve_forever()
+        finally:
+            self.close()
+            await self.wait_closed()
 
     def is_serving(self):
         return any(server.is_serving() for server in self._servers)
