@@ -82,6 +82,7 @@ def test_another_balance(host: Host) -> None:
         eventually(lambda: load.answered > 20)
         shown = edited(host, "reload", SERVERS["http.server"](port), exec_mode="cluster", instances=2, balance="shared")
     assert shown.code == 0, shown.text
+    assert "another balance takes effect once it has been stopped" in shown.text
     assert load.failed == {}
 
 

@@ -232,7 +232,9 @@ def _addresses(fields: dict[str, Any]) -> list[Address]:
     stream = socket.SOCK_DGRAM if str(kind).startswith("udp") else socket.SOCK_STREAM
     host, port = fields.get("address"), fields.get("port") or 0
     if kind == -1 or port == -1:
-        return [Address(socket.AF_UNIX, stream, str(host), 0)]
+        if not isinstance(host, str) or not host.startswith("/") or "\0" in host:
+            raise ValueError(host)  # Node makes every path absolute
+        return [Address(socket.AF_UNIX, stream, host, 0)]
     if not isinstance(port, int) or not 0 <= port < 65536:
         raise ValueError(port)
     only = bool(flags & 1)

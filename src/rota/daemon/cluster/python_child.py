@@ -101,8 +101,8 @@ class PythonChild:
         name = f"{address.family}:{address.kind}:{address.host}:{address.port}:{int(address.v6only)}"
         try:
             sock = self._obtain(name, address)
-        except OSError as error:
-            _answer(reply, f"no\t{error.errno or errno.EADDRINUSE}")
+        except (OSError, ValueError) as error:
+            _answer(reply, f"no\t{getattr(error, 'errno', None) or errno.EINVAL}")
         else:
             _answer(reply, f"ok\t{name}", sock.fileno())
 
@@ -119,5 +119,11 @@ def _address(family: str, kind: str, host: str, port: str, v6only: str) -> Addre
 
 def _answer(reply: int, text: str, fd: int | None = None) -> None:
     rights = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(reply)) as end:  # it may have ended meanwhile
-        end.sendmsg([text.encode()], rights, socket.MSG_NOSIGNAL)
+    copy = os.dup(reply)
+    try:
+        end = socket.socket(fileno=copy)
+    except OSError:  # whatever it is that we were given, nobody can be answered by it
+        os.close(copy)
+        return
+    with end, contextlib.suppress(OSError):  # it may have ended meanwhile, or not read: we never wait for an app
+        end.sendmsg([text.encode()], rights, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)

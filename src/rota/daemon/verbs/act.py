@@ -75,6 +75,10 @@ async def _apply(
         return
     specs = _changed(world, request, entries) if request.action in ("restart", "reload", "start") else {}
     rolling = [e for e in entries if request.action == "reload" and world.rollouts.possible(e, specs.get(e.id))]
+    for before, after in {
+        (id(e.spec), id(specs[e.id])): (e.spec, specs[e.id]) for e in entries if e.id in specs
+    }.values():
+        say_what_waits(answer, before, after)
     for entry in entries:
         if entry.id in specs and entry not in rolling:
             world.supervisor.respec(entry, specs[entry.id])
@@ -159,6 +163,14 @@ def announce(answer: Answer, action: Action, target: str, entries: Sequence[Entr
     """What is about to be done to which ids, as scripts written for PM2 read it; `typed`: an id was asked for."""
     ids = ids_text([entry.id for entry in entries], typed)
     answer.say(f"Applying action {ACTION_IDS[action]} on app [{target}](ids: {ids})")
+
+
+def say_what_waits(answer: Answer, before: AppSpec, after: AppSpec) -> None:
+    """What a running app does not take up, though its file says so."""
+    if in_cluster(before) and in_cluster(after) and before.balance != after.balance:
+        answer.warn(
+            f"App {after.name}: another balance takes effect once it has been stopped: its sockets stay as they are"
+        )
 
 
 def say_how_reloaded(answer: Answer, action: Action, entries: Sequence[Entry]) -> None:

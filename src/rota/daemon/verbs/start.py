@@ -10,7 +10,15 @@ from msgspec.structs import replace
 
 from rota.daemon.lifecycle import check_dependencies, start_in_order, wait_up
 from rota.daemon.supervisor import is_stuck
-from rota.daemon.verbs.act import announce, report_failures, report_held, restart, roll, say_how_reloaded
+from rota.daemon.verbs.act import (
+    announce,
+    report_failures,
+    report_held,
+    restart,
+    roll,
+    say_how_reloaded,
+    say_what_waits,
+)
 from rota.daemon.verbs.show import show_list
 from rota.errors import NotPermitted
 from rota.process.defaults import claimed
@@ -110,6 +118,7 @@ async def _renew(world: World, spec: AppSpec, answer: Answer, request: StartSpec
     wanted = resolved_instances(spec.instances, world.cpus) if number_changed else len(entries)
     rolling = [entry for entry in entries if request.how == "reload" and world.rollouts.possible(entry, spec)]
     announce(answer, request.how, spec.name, entries)
+    say_what_waits(answer, entries[0].spec, spec)
     say_how_reloaded(answer, request.how, [entry for entry in entries if entry not in rolling])
     replaced = {entry.id: spec for entry in rolling if entry in entries[:wanted]}
     await roll(world, replaced, request.parallel, answer)
