@@ -112,6 +112,7 @@ def test_the_small_verbs(three: Rota) -> None:
     three.ok("reload", "web")
     assert three.ok("reload", "web").count("┌") == 0, "reload prints no table"
     assert three.ok("list", "--sort", "name:desc").count("│ web") == 2
+    assert 'did you mean "memory"' in three("list", "--sort", "mem").stderr
     assert three.ok("list", "-m").startswith("+--- ")
     three.ok("delete", "all")
     assert three.records() == []
@@ -147,5 +148,5 @@ def test_lines_reach_standard_input_and_attach_is_both_ways(warm: Rota) -> None:
         attached.send_signal(signal.SIGINT)
         attached.communicate(timeout=20)
     assert attached.returncode == 130
-    assert "must be a process number" in warm.fails("attach", "echo")
+    assert 'did you mean "echo"?' in warm.fails("attach", "ecoh")
     assert "unknown" in warm.fails("send", "99", "x")

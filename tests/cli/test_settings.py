@@ -93,6 +93,18 @@ def test_a_list_of_pm2_is_taken_over(rota: Rota) -> None:
     assert "Failed to read dump file" in rota.fails("import", "pm2")
 
 
+def test_an_app_of_pm2_that_cannot_run_does_not_keep_the_others(rota: Rota) -> None:
+    script = rota.write("app.py", SLEEPER)
+    paths = {"one": str(script), "gone": str(rota.cwd / "gone.py")}
+    records = [{"name": name, "pm_exec_path": path, "pm_cwd": str(rota.cwd)} for name, path in paths.items()]
+    dump = rota.write("dump.pm2", json.dumps(records))
+    for foretold in (("--dry-run",), ()):
+        done = rota("import", "pm2", "--file", str(dump), *foretold)
+        assert done.returncode == 1
+        assert f"[1] gone: Script not found: {paths['gone']}" in done.stderr
+    assert rota.states() == {"one": "online"}
+
+
 def test_a_setting_of_rotation_that_means_nothing_is_refused(rota: Rota) -> None:
     rota.ok("set", "rota-logrotate:max_size", "50M")
     assert "lots" in rota.fails("set", "pm2-logrotate:max_size", "lots")

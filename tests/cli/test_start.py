@@ -79,6 +79,8 @@ def test_mistakes_are_one_line_and_1(warm: Rota) -> None:
     assert "without passing the ecosystem" in warm.fails("restart", "all", "--env", "prod")
     assert "Command not found: strat\n  did you mean" in warm.fails("strat", "app.py")
     assert "log rotation" in warm.fails("install", "pm2-logrotate")
+    assert "the target is empty" in warm.fails("start", "")
+    assert "the target is empty" in warm.fails("start", " ")
     assert warm("start", "app.py", "--nope", "-s").stderr == ""
     assert warm().returncode == 1
     assert "Usage: rota VERB" in warm().stdout
@@ -127,11 +129,14 @@ def test_attach_streams_what_it_starts(warm: Rota) -> None:
 def test_wait_says_whether_it_stays_up(warm: Rota) -> None:
     warm.write("app.py", SLEEPER)
     warm.write("falls.py", "import time\ntime.sleep(0.2)\nraise SystemExit(3)\n")
-    warm.ok("start", "app.py", "--wait", "--min-uptime", "300")
+    shown = warm.ok("start", "app.py", "--wait", "--min-uptime", "300")
+    assert shown.count("│ app ") == 1
     assert warm("start", "falls.py", "--no-autorestart").returncode == 0
     warm.ok("delete", "falls")
-    error = warm.fails("start", "falls.py", "--no-autorestart", "--wait")
-    assert "falls did not stay up" in error
+    failed = warm("start", "falls.py", "--no-autorestart", "--wait")
+    assert failed.returncode == 1
+    assert "falls did not stay up" in failed.stderr
+    assert "│ online" not in failed.stdout, "no table from before the wait"
 
 
 def test_an_app_whose_script_is_missing_does_not_keep_the_others(warm: Rota) -> None:
@@ -139,7 +144,7 @@ def test_an_app_whose_script_is_missing_does_not_keep_the_others(warm: Rota) -> 
     warm.write("eco.json", '{"apps": [{"script": "app.py"}, {"name": "gone", "script": "missing.py"}]}')
     done = warm("start", "eco.json")
     assert done.returncode == 1
-    assert "apps[1]: Script not found: " in done.stderr
+    assert "apps[1] gone: Script not found: " in done.stderr
     assert "App [app] launched (1 instances)" in done.stdout
     assert warm.states() == {"app": "online"}
     warm.write("rota.toml", '[apps.a]\nscript = "app.py"\n[apps.b]\nscript = "missing.py"\n')

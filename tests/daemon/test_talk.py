@@ -10,7 +10,7 @@ import pytest
 
 from rota.client.connection import Connection
 from rota.errors import RotaError, TargetNotFound, UsageError
-from rota.wire.messages import Act, Attach, Data, Render, SendLine, SendSignal, Trigger
+from rota.wire.messages import Act, Attach, Data, Render, Scale, SendLine, SendSignal, Trigger
 from tests.daemon.host import python, shell
 from tests.eventually import eventually
 
@@ -77,7 +77,7 @@ def test_input_goes_on_after_the_daemon_was_killed(host: Host) -> None:
 @pytest.mark.parametrize(
     ("id", "error", "message"),
     [
-        ("app", UsageError, "pm_id must be a process number"),
+        ("ap", UsageError, "pm_id must be a process number"),
         ("99", TargetNotFound, "Process with ID <99> unknown"),
         ("²", UsageError, "pm_id must be"),
     ],
@@ -86,6 +86,17 @@ def test_a_line_to_nobody(host: Host, id: str, error: type[RotaError], message: 
     host.start("app", SLEEP)
     with pytest.raises(error, match=message):
         host.call(SendLine(id=id, line="x"))
+
+
+def test_a_name_is_enough_where_one_instance_has_it(host: Host) -> None:
+    host.start("app", python("echo"))
+    host.logs("app", "ready")
+    assert "Line sent to process id 0" in host.show(SendLine(id="app", line="by name")).out
+    host.logs("app", "by name\n")
+    host.call(Scale(name="app", count="2"))
+    with pytest.raises(UsageError, match="pm_id must be a process number") as refused:
+        host.call(SendLine(id="app", line="to whom?"))
+    assert refused.value.hint == "app has the ids 0, 1"
 
 
 def test_a_process_that_does_not_read_is_named_and_holds_nobody_up(host: Host) -> None:
@@ -157,7 +168,7 @@ def test_attach_to_nobody(host: Host) -> None:
     with pytest.raises(RotaError, match="is not running"):
         host.call(Attach(id="0"))
     with pytest.raises(UsageError, match="not a process name"):
-        host.call(Attach(id="app"))
+        host.call(Attach(id="pap"))
 
 
 # --- trigger --------------------------------------------------------------------------------------------------------

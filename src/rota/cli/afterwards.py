@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def shows_table(options: CliOptions) -> bool:
     """Whether the daemon's own table at the end of an action is what was asked for."""
-    return not (options.sort or options.mini_list or options.attach)
+    return not (options.sort or options.mini_list or options.attach or options.wait)
 
 
 def finish(session: Session, options: CliOptions, code: int, requests: Sequence[Request], since: float) -> int:
@@ -36,7 +36,8 @@ def finish(session: Session, options: CliOptions, code: int, requests: Sequence[
         from rota.cli.following import follow_apps
 
         return follow_apps(session, _names(requests), since)
-    if (options.sort or options.mini_list) and not session.silent:
+    awaited = options.wait and code == 0  # a table from before the wait would tell of the hope
+    if (options.sort or options.mini_list or awaited) and not session.silent:
         session.show(List(sort=options.sort or "", mini=bool(options.mini_list)))
     return exit_code(code)
 

@@ -38,7 +38,7 @@ def import_pm2_dump(path: str, *, cwd: str, environ: Mapping[str, str]) -> Loade
     app's own.
 
     Raises:
-        SpecError: the file is missing, is no dump, or an app of it cannot be run here.
+        SpecError: the file is missing, is no dump, or no app of it can be run here. Some that cannot are in `problems`.
     """
     from rota.ecosystem.resolve.apps import Place, resolve_app
 
@@ -49,15 +49,17 @@ def import_pm2_dump(path: str, *, cwd: str, environ: Mapping[str, str]) -> Loade
     stopped = set()
     for index, group in enumerate(_grouped(records, findings)):
         key = f"[{index}] {group[0].get('name', '')}".rstrip()
-        settings = _settings(group, environ, key, findings)
+        settings = _settings(group, environ, key, findings) | _logs(group[0], os.path.dirname(absolute))
         home = str(group[0].get("pm_cwd") or cwd)
         spec = resolve_app(settings, key, Place(home, environ), findings)
         if spec is not None:
             specs.append(msgspec.structs.replace(spec, source=absolute))
             if all(record.get("status") == "stopped" for record in group):
                 stopped.add(spec.name)
-    findings.check(path)
-    return Loaded(tuple(specs), tuple(findings.warnings), path=absolute, stopped=frozenset(stopped))
+    if not specs:
+        findings.check(path)
+    problems = tuple(findings.problems)
+    return Loaded(tuple(specs), tuple(findings.warnings), path=absolute, stopped=frozenset(stopped), problems=problems)
 
 
 def _records(absolute: str, shown: str) -> list[dict[str, Any]]:
@@ -105,7 +107,6 @@ def _settings(group: list[dict[str, Any]], environ: Mapping[str, str], key: str,
         settings.setdefault("log_date_format", "YYYY-MM-DDTHH:mm:ss")
     if len(group) > 1 or settings.get("exec_mode") == "cluster":
         settings["instances"] = len(group)
-    settings |= _logs(record)
     settings["env"] = _own_environment(record, environ)
     settings["env_variants"] = {
         name[4:]: {k: v for k, v in block.items() if isinstance(v, str)}
@@ -115,7 +116,7 @@ def _settings(group: list[dict[str, Any]], environ: Mapping[str, str], key: str,
     return settings
 
 
-def _logs(record: dict[str, Any]) -> Settings:
+def _logs(record: dict[str, Any], home: str) -> Settings:
     """Log files that somebody chose. PM2's default places become rota's; the number of the instance is put on again."""
     chosen = {}
     for field, name in _PATHS.items():
@@ -123,7 +124,8 @@ def _logs(record: dict[str, Any]) -> Settings:
         if not isinstance(path, str) or not path:
             continue
         folder, base = os.path.split(path)
-        if os.path.basename(folder) == "logs" and os.path.basename(os.path.dirname(folder)) in (".pm2", "pm2"):
+        parent = os.path.dirname(folder)
+        if os.path.basename(folder) == "logs" and (parent == home or os.path.basename(parent) in (".pm2", "pm2")):
             if name == "log_file":
                 chosen[name] = ""
             continue

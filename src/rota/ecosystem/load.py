@@ -319,7 +319,7 @@ def _loaded(
     place = Place(base, environ, absolute, env_name, native)
     kept = _kept(found, only, env_name, findings)
     overrides = _overrides(options, len(kept), findings)
-    specs = [resolve_app({**entry.settings, **overrides}, entry.key, place, findings) for entry in kept]
+    specs = [resolve_app({**entry.settings, **overrides}, _label(entry), place, findings) for entry in kept]
     if reading == "lenient":
         specs = [spec or sketched(entry.settings) for spec, entry in zip(specs, kept, strict=True)]
     elif reading == "strict" or native or not any(specs):
@@ -362,6 +362,12 @@ def _kept(found: list[Entry], only: Iterable[str], env_name: str, findings: Find
             hint = suggestion(name, names)
             findings.warn(f"--only {name}: the file has no app of that name{'; ' + hint if hint else ''}")
     return [entry for entry in found if _named(entry, env_name) in wanted or entry.settings.get("name") in wanted]
+
+
+def _label(entry: Entry) -> str:
+    """Where an app stands, for people: nobody counts to `apps[17]`."""
+    name = entry.settings.get("name")
+    return f"{entry.key} {name}" if name and entry.key.endswith("]") else entry.key
 
 
 def _warn_repeated(specs: tuple[AppSpec, ...], findings: Findings) -> None:

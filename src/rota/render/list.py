@@ -10,6 +10,7 @@ from rota.render.human import bytes_word, percent, uptime_word
 from rota.render.job_list import job_columns, state_word
 from rota.render.table import PADDING, STEP, Column, box_steps, total_width
 from rota.render.text import BLUE, BOLD, BOLD_CYAN, DIM, GREEN, INVERSE, RED, YELLOW, Style
+from rota.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -180,6 +181,15 @@ def sort_records(records: Sequence[Record], sort: str = "") -> list[Record]:
     key = _SORT_KEYS.get(field, _SORT_KEYS["name"])
     by_id = sorted(records, key=lambda record: record.instance.id)
     return sorted(by_id, key=key, reverse=direction == "desc")
+
+
+def sort_problem(sort: str) -> str:
+    """What to tell someone who sorts by what is no field, or in no direction; "" for nothing."""
+    field, _, direction = sort.partition(":")
+    if field not in _SORT_KEYS and sort:
+        near = did_you_mean(field, _SORT_KEYS) or f" (known: {' '.join(_SORT_KEYS)})"
+        return f"--sort: sorted by name, as there is no field {field}{near}"
+    return "" if direction in ("", "asc", "desc") else f"--sort: {direction} is neither asc nor desc; sorted upwards"
 
 
 _SORT_KEYS: dict[str, Callable[[Record], str | float]] = {

@@ -113,6 +113,20 @@ def test_files_that_are_no_dump(project: Project, content: str | None, message: 
         import_pm2_dump("dump.pm2", cwd=str(project.root), environ=project.environ)
 
 
+def test_default_logs_of_a_home_elsewhere_become_rotas(project: Project) -> None:
+    home = str(project.root)
+    (spec,) = imported(
+        project, record(project, "a", pm_out_log_path=f"{home}/logs/a-out.log", pm_err_log_path="/var/log/a.log")
+    ).specs
+    assert (spec.logs.out_file, spec.logs.error_file) == (None, "/var/log/a.log")
+
+
+def test_a_script_that_is_gone_does_not_keep_the_others(project: Project) -> None:
+    loaded = imported(project, record(project, "a", pm_exec_path="/gone/x.py"), record(project, "b"))
+    assert [spec.name for spec in loaded.specs] == ["b"]
+    assert [problem.line() for problem in loaded.problems] == ["[0] a: Script not found: /gone/x.py"]
+
+
 def test_a_script_that_is_gone_is_said(project: Project) -> None:
     with pytest.raises(SpecError, match=r"\[0\] a: Script not found: /gone/x.py"):
         imported(project, record(project, "a", pm_exec_path="/gone/x.py"))

@@ -123,14 +123,14 @@ def test_everything_wrong_with_a_file_is_said_at_once(project: Project) -> None:
     project.write("a.js")
     project.write(
         "e.json",
-        '[{"script": "nope.py"}, {"script": "a.js", "cwd": "missing"}, {"script": "a.js", "interpreter": "x"}]',
+        '[{"script": "nope.py"}, {"script": "a.js", "cwd": "missing", "name": "web"}, {"script": "a.js", "interpreter": "x"}]',
     )
     with pytest.raises(SpecError) as caught:
         project.load("e.json")
     assert str(caught.value).splitlines() == [
         "e.json: 3 problems:",
         f"  [0]: Script not found: {project.path('nope.py')}",
-        f"  [1]: cwd {project.path('missing')} is not a directory",
+        f"  [1] web: cwd {project.path('missing')} is not a directory",
         "  [2]: Interpreter x is NOT AVAILABLE in PATH. (type 'which x' to double check.)",
     ]
 

@@ -115,7 +115,8 @@ def test_a_script_that_is_only_next_to_the_file_is_used_and_said(project: Projec
 
     assert [spec.cwd for spec in loaded.specs] == [project.path("conf"), project.path("conf/sub")]
     assert loaded.warnings[0] == (
-        f"[0]: a.py is not in {project.root} but next to the file: {project.path('conf')} is used. Set cwd: __dirname to say so"
+        f"[0] a: a.py is not in {project.root} but next to the file: {project.path('conf')} is used. "
+        "Set cwd: __dirname to say so"
     )
 
 
@@ -165,6 +166,14 @@ def test_names(project: Project) -> None:
     assert project.script("a.b.py", name="x").name == "x"
     assert project.app("e.json").name == "a.b"
     assert project.app("e.json", env_name="prod").name == "a.b-prod"
+
+
+def test_a_name_that_stands_for_every_app_is_told(project: Project) -> None:
+    project.write("a.py")
+    project.write("e.json", '[{"script": "a.py", "name": "all"}, {"script": "a.py", "name": "alles"}]')
+
+    (warning,) = project.load("e.json").warnings
+    assert warning.startswith('[0] all: an app called "all" is only reached by its id')
 
 
 def test_the_version_is_the_nearest_packages(project: Project) -> None:

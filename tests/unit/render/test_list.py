@@ -12,7 +12,7 @@ from rota.jobs.spec import JobSpec
 from rota.process.record import RunSummary, Usage
 from rota.process.state import Backoff, Down, Exit, Failed, Starting, Stopping
 from rota.render.host import HostMetrics, Traffic
-from rota.render.list import process_table, sort_records
+from rota.render.list import process_table, sort_problem, sort_records
 from rota.render.text import width_of
 
 from .golden import same_as
@@ -124,6 +124,24 @@ def test_sorting(sort: str, ids: list[int]) -> None:
         app("c", id=3, usage=Usage(memory=4, cpu=1.0), started=NOW - 10),
     ]
     assert [record.instance.id for record in sort_records(records, sort)] == ids
+
+
+@pytest.mark.parametrize(
+    ("sort", "told"),
+    [
+        ("", ""),
+        ("memory", ""),
+        ("memory:desc", ""),
+        ("mem:desc", '--sort: sorted by name, as there is no field mem — did you mean "memory"?'),
+        (
+            "zzz",
+            "--sort: sorted by name, as there is no field zzz (known: name namespace pid id cpu memory uptime status)",
+        ),
+        ("cpu:down", "--sort: down is neither asc nor desc; sorted upwards"),
+    ],
+)
+def test_a_sort_that_means_nothing_is_told(sort: str, told: str) -> None:
+    assert sort_problem(sort) == told
 
 
 names = st.text(min_size=1, max_size=50)

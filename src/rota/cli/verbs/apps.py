@@ -44,7 +44,7 @@ def sendsignal_command(session: Session, signal: str, target: str) -> int:
 
 
 @click.command("send")
-@click.argument("id")
+@click.argument("id", type=APP)
 @click.argument("line")
 @click.pass_obj
 def send_command(session: Session, id: str, line: str) -> int:

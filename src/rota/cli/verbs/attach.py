@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from rota.cli.fast import exit_code
+from rota.cli.target_type import APP
 from rota.client.connection import refusal
 from rota.wire.messages import Attach
 
@@ -21,7 +22,7 @@ _READ = 1 << 16
 
 
 @click.command("attach")
-@click.argument("id")
+@click.argument("id", type=APP)
 @click.pass_obj
 def attach_command(session: Session, id: str) -> int:
     """Stream both outputs of an instance as they are, and send what is typed to its standard input.

@@ -33,6 +33,8 @@ def import_command(session: Session, what: str, path: str | None, dry_run: bool,
     loaded = import_pm2_dump(chosen, cwd=session.cwd(), environ=session.shell_environment())
     for warning in loaded.warnings:
         session.say(warning, "warn")
+    for problem in loaded.problems:
+        session.fail(f"{chosen}: {problem.line()}")
     if dry_run:
         return _foretell(session, loaded)
     if not force and _alive(os.path.join(home, "pm2.pid")):

@@ -101,6 +101,8 @@ def request_to_start(session: Session, target: str, options: CliOptions) -> Requ
     """
     if is_file(target):
         return start_file(session, target, options)
+    if not target.strip() and not options.module:
+        raise UsageError("the target is empty", "name a script, a file, a name or a command line")
     if not options.module and is_known(session, target):
         return act_on(session, "start", (target,), options)
     return StartSpecs(

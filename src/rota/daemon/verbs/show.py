@@ -9,7 +9,7 @@ from rota.daemon.jobs.guests import guest_jobs
 from rota.daemon.picture import record_of, records_in_steps
 from rota.daemon.verbs.target import look_up
 from rota.render.ids import ids_text, pids_text
-from rota.render.list import table_steps
+from rota.render.list import sort_problem, table_steps
 from rota.render.table import STEP
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ def note_troubles(world: World, answer: Answer) -> None:
 async def list_apps(world: World, request: List, answer: Answer, inbox: Inbox) -> None:
     if request.render is None:
         answer.data(await records_in_steps(world))
-    elif request.mini:
+        return
+    if problem := sort_problem(request.sort):
+        answer.note(f"{problem}\n")
+    if request.mini:
         from rota.render.mini import mini_list
 
         answer.text(mini_list(await records_in_steps(world), request.sort, world.clock.now()) + "\n")

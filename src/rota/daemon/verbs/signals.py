@@ -49,8 +49,15 @@ def _number(name: str) -> int:
 
 
 def _one(world: World, id: str) -> Entry:
+    """The instance of an id; of a name too, which PM2 refuses, where only one has it."""
+    named = world.supervisor.named(id)
+    if len(named) == 1:
+        return named[0]
     if not id.isdecimal():
-        raise UsageError("pm_id must be a process number (not a process name)", "`rota id NAME` tells it")
+        near = suggestion(id, [entry.name for entry in world.supervisor.entries.values()])
+        ids = ", ".join(str(entry.id) for entry in named)
+        hint = f"{id} has the ids {ids}" if named else near or "`rota list` shows the ids"
+        raise UsageError("pm_id must be a process number (not a process name)", hint)
     entry = world.supervisor.entries.get(int(id))
     if entry is None:
         raise TargetNotFound(f"Error: Process with ID <{id}> unknown.", "`rota list` shows the ids")
@@ -58,8 +65,9 @@ def _one(world: World, id: str) -> Entry:
 
 
 async def send_line(world: World, request: SendLine, answer: Answer, inbox: Inbox) -> None:
-    write_input(world, _one(world, request.id), request.line.encode() + b"\n")
-    answer.say(f"Line sent to process id {request.id}")
+    entry = _one(world, request.id)
+    write_input(world, entry, request.line.encode() + b"\n")
+    answer.say(f"Line sent to process id {entry.id}")
 
 
 def write_input(world: World, entry: Entry, data: bytes) -> None:

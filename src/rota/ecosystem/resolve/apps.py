@@ -77,8 +77,11 @@ def _resolved(settings: Settings, key: str, place: Place, findings: Findings) ->
     if settings.get("instances", 1) not in (None, 1) or settings.get("max_instances"):
         settings = _direct(settings, cwd, key, findings)
     command = find_command(settings, cwd, {**environ, **env})
+    name = _name(settings, command, place.env_name)
+    if name == "all":
+        findings.warn(f'{f"{key}: " if key else ""}an app called "all" is only reached by its id: all means every app')
     spec = AppSpec(
-        name=_name(settings, command, place.env_name),
+        name=name,
         script=command.script,
         exec_path=command.exec_path,
         args=command.args,
