@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +19,7 @@ from tests.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.daemon.host import Host
 
@@ -141,24 +141,6 @@ def test_a_database_damaged_under_the_daemon_is_rebuilt_by_the_next(host: Host, 
     assert [host.record(name).instance.restarts for name in pids] == [0, 0, 0]
     carrying = {pid for pid, command in host.processes().items() if "rota" not in command}
     assert {host.pid(record.instance.id) for record in host.records()} - {0} == carrying, shown.text
-
-
-def test_database_and_copy_both_lost_are_said_and_nothing_is_killed(host: Host) -> None:
-    host.start("a", SLEEP)
-    pid = host.pid("a")
-
-    def damage(path: Path) -> None:
-        header(path)
-        (host.path / "state.json").write_text("{")
-
-    offline(host, damage)
-    assert host.records() == []
-    assert alive(pid)
-    assert "no usable second copy" in host.own_log
-    assert "runs that no ledger knows" in host.own_log
-    kill(pid)
-    for name in host.fifos():
-        (Path(host.home.runtime_dir) / name).unlink()
 
 
 def test_a_database_of_a_newer_rota_is_refused_in_one_line(asleep: Host) -> None:

@@ -17,9 +17,8 @@ from msgspec.structs import replace
 
 from rota.daemon import exits
 from rota.daemon.procs import identity, spawn
-from rota.daemon.procs.descent import environment_of, every_process
+from rota.daemon.procs.leaders import Leaders, session_leaders
 from rota.daemon.procs.mark import mark_of as mark_in_limits
-from rota.daemon.procs.mark import read_mark
 from rota.daemon.streams import reopen_fifo, silence
 from rota.process import environ, events
 from rota.process.spec import is_gated
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from rota.daemon.entry import Entry
     from rota.daemon.keeperlink import Inheritance
     from rota.daemon.perform import Effects
+    from rota.daemon.strays import Strays
     from rota.daemon.world import World
 
 log = logging.getLogger("rota.adopt")
@@ -57,10 +57,7 @@ class Adoption(msgspec.Struct):
     inheritance: Inheritance
     report: Report = msgspec.field(default_factory=Report)
     pending: list[tuple[int, events.Event]] = msgspec.field(default_factory=list)
-    _leaders: dict[tuple[int, int], tuple[int, int]] | None = None
-    """Session leaders, as (start ticks, pid), by the instance and generation in their markers."""
-    _by_mark: dict[int, tuple[int, int]] = msgspec.field(default_factory=dict)
-    """Those without a readable environment, most of them ended and not yet reaped, by their marks."""
+    _leaders: Leaders | None = None
     _patience: float = 0.0
     """Until when to wait for the keeper's word about processes that have just gone, monotonic seconds."""
 
@@ -235,43 +232,28 @@ class Adoption(msgspec.Struct):
         One that runs carries its marker, one not yet reaped its mark, and of any other the keeper told the mark before it
         reaped it: so the processes are looked at first, and then the keeper is listened to.
         """
-        leaders = self._find_leaders()
+        leaders = self._session_leaders()
         while self.world.keeper.hear(self.inheritance, 0.0):
             pass
         mark = mark_in_limits(f"{environ.MARKER}={environ.marker(self.world.home_id, id, gen)}".encode())
         told = [(start, pid) for (pid, start), one in self.inheritance.marks.items() if one == mark]
         # Descendants may lead sessions of their own; the main process is older.
-        found = [one for one in (leaders.get((id, gen)), self._by_mark.get(mark), *told) if one is not None]
+        found = [one for one in (leaders.by_marker.get((id, gen)), leaders.by_mark.get(mark), *told) if one is not None]
         return _identified(*min(found)) if found else None
+
+    def _session_leaders(self) -> Leaders:
+        if self._leaders is None:
+            self._leaders = session_leaders(self.world.home_id)
+        return self._leaders
 
     def _leader(self, id: int, gen: int) -> Process | None:
         """The running main process of a generation: the first session leader that carries its marker."""
-        found = self._find_leaders().get((id, gen))
+        found = self._session_leaders().by_marker.get((id, gen))
         opened = identity.open_process(found[1]) if found is not None else None
         if opened is None:
             return None
         os.close(opened[0])
         return opened[1]
-
-    def _find_leaders(self) -> dict[tuple[int, int], tuple[int, int]]:
-        if self._leaders is not None:
-            return self._leaders
-        prefix = f"{environ.MARKER}={self.world.home_id}:".encode()
-        found: dict[tuple[int, int], tuple[int, int]] = {}
-        self._leaders = found
-        for pid, stat in every_process():
-            if stat.session != pid:
-                continue
-            one, entries = (stat.start_ticks, pid), environment_of(pid)
-            mark = None if entries else read_mark(pid)
-            if mark is not None:
-                self._by_mark[mark] = min(self._by_mark.get(mark, one), one)
-            for item in entries:
-                if item.startswith(prefix):
-                    id, _, gen = item[len(prefix) :].decode("ascii", "replace").partition(":")
-                    if id.isdecimal() and gen.isdecimal():
-                        found[int(id), int(gen)] = min(found.get((int(id), int(gen)), one), one)
-        return found
 
     def _leftovers(self) -> None:
         """Descriptors and FIFOs of generations that are over: what they still hold goes to the log, then they go."""
@@ -284,8 +266,9 @@ class Adoption(msgspec.Struct):
             entry = by_mark.get(int(id)) or supervisor.entries.get(int(id))
             if entry is not None and entry.child is not None and entry.child.gen == int(gen):
                 continue
-            if entry is None and self._leader(int(id), int(gen)) is not None:
-                log.error("a process of instance %s runs that no ledger knows (see ROTA_INSTANCE); left alone", id)
+            stray = self._leader(int(id), int(gen)) if entry is None else None
+            if stray is not None:
+                self._strays().add(int(id), int(gen), stray)
                 continue
             if entry is not None:
                 self.world.streams.open(entry.id, entry.spec, self._streams(entry.id, int(gen)), adopted=True).close()
@@ -294,6 +277,21 @@ class Adoption(msgspec.Struct):
         for fds in self.inheritance.kept.values():
             for fd in fds:
                 os.close(fd)
+
+    def look_for_strays(self) -> None:
+        """For a ledger in which nobody stood: whoever carries this home's marker and is older than this daemon. Looks at every
+        process of the machine, so it is called when there is time."""
+        own = identity.start_ticks(os.getpid()) or 0
+        for (id, gen), (start, pid) in session_leaders(self.world.home_id).by_marker.items():
+            if start < own:
+                self._strays().add(id, gen, _identified(start, pid))
+
+    def _strays(self) -> Strays:
+        if self.world.strays is None:
+            from rota.daemon.strays import Strays
+
+            self.world.strays = Strays(self.world, self.effects.reapers)
+        return self.world.strays
 
     def _leftover_exits(self) -> None:
         """All the keeper told is now either in an event to come or nobody's: it may forget once the ledger has it."""

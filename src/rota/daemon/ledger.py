@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rota.daemon import second_copy
+from rota.daemon.lost_database import file_identity, move_aside
 from rota.daemon.spec_rows import SpecRows
 from rota.process.spec import AppSpec
 from rota.process.state import Instance
@@ -60,6 +61,7 @@ class Ledger:
         """The rows are those of the second copy: what happened to the processes since is not in them."""
         self.degraded = ""
         self.connection = open_database(home.db)
+        self._file = file_identity(home.db)
         # The loop must not stand still behind another process's write: what cannot be written now is written later.
         self.connection.execute("PRAGMA busy_timeout = 250")
 
@@ -148,7 +150,7 @@ class Ledger:
         try:
             self.connection.execute("INSERT OR REPLACE INTO settings(key, value) VALUES (?, ?)", (key, value))
         except ERRORS as error:
-            self._note_degraded(f"{type(error).__name__}: {error}")
+            self.note_degraded(f"{type(error).__name__}: {error}")
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -206,11 +208,11 @@ class Ledger:
         try:
             self._write(sync=sync)
         except ERRORS as error:
-            self._note_degraded(f"{type(error).__name__}: {error}")
+            self.note_degraded(f"{type(error).__name__}: {error}")
             if is_damage(error):
                 self._start_over(error)
             return False
-        if self.degraded:
+        if self.degraded and not self.is_lost():
             log.warning("the ledger can be written again")
             self.degraded = ""
         return True
@@ -268,7 +270,8 @@ class Ledger:
             self._since_prune = 0
             self.connection.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (KEEP_EVENTS,))
 
-    def _note_degraded(self, reason: str) -> None:
+    def note_degraded(self, reason: str) -> None:
+        """Say so once: what is written may be lost with this process."""
         if len(self._events) > KEEP_EVENTS:
             del self._events[:-KEEP_EVENTS]
         if not self.degraded:
@@ -285,6 +288,10 @@ class Ledger:
             move_aside(self._home, self._clock)  # what can still be read of it must not be believed again
             raise SystemExit(DAMAGED)
 
+    def is_lost(self) -> bool:
+        """Whether the file was deleted, or another one put in its place: what is written goes nowhere."""
+        return self._file != file_identity(self._home.db, self._file)
+
     # --- the second copy -------------------------------------------------------------------------------------------
 
     def write_snapshot(self) -> None:
@@ -294,7 +301,8 @@ class Ledger:
 
     def snapshot_steps(self) -> Iterator[None]:
         """The same in steps of a few milliseconds, for a loop that has other things to do. Begun again, it starts anew."""
-        if self._snapshot_due and not self.degraded:
+        missing = not self._snapshot_due and self._rows and not os.path.exists(second_copy.snapshot_path(self._home))
+        if (self._snapshot_due or missing) and not self.degraded:
             self._snapshot_due = False
             yield from self._write_copy()
 
@@ -304,15 +312,6 @@ class Ledger:
         except OSError as error:
             log.warning("cannot write %s: %s", second_copy.snapshot_path(self._home), error.strerror)
             self._snapshot_due = True
-
-
-def move_aside(home: Home, clock: Clock) -> str:
-    """Rename a damaged database; its new name."""
-    aside = f"{home.db}.damaged-{int(clock.now())}"
-    for suffix in ("", "-wal", "-shm"):
-        if os.path.exists(home.db + suffix):
-            os.replace(home.db + suffix, aside + suffix)
-    return aside
 
 
 def is_damage(error: Exception) -> bool:

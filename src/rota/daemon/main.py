@@ -20,6 +20,7 @@ from rota.daemon.gates import NOTIFY_KEY, Gates
 from rota.daemon.keeperlink import Inheritance, KeeperLink
 from rota.daemon.lifecycle import left_wanted, start_in_order, stop_all
 from rota.daemon.logfile import OwnLog
+from rota.daemon.lost_database import belongs_to_another, rescue
 from rota.daemon.meters import Meters
 from rota.daemon.perform import Effects
 from rota.daemon.procs import spawn
@@ -102,6 +103,8 @@ class Daemon:
         self.home, self.clock, self.files, self.settings = home, clock, files, settings
         self.keeper, self.lock = keeper, lock
         self._log_troubles: LogTroubles | None = None
+        self._first: Adoption | None = None
+        """The adoption by a ledger in which nobody stood."""
 
     async def run(self, inheritance: Inheritance, listener: socket.socket | None) -> int:
         """Everything, from adoption to the last byte."""
@@ -144,7 +147,9 @@ class Daemon:
         supervisor.became_idle, supervisor.app_changed = scheduling.became_idle, self._app_changed
         scheduling.before_adoption()
         clusters.before_adoption()
-        report = Adoption(world, self.effects, inheritance).run()
+        adoption = Adoption(world, self.effects, inheritance)
+        report = adoption.run()
+        self._first = None if rows else adoption
         clusters.after_adoption()
         scheduling.after_adoption()
         for name in list(supervisor.by_name):
@@ -216,6 +221,9 @@ class Daemon:
 
     async def _then_the_rest(self) -> None:
         await self.clock.sleep(APPS_FIRST)
+        if self._first is not None:
+            self._first.look_for_strays()
+            self._first = None
         # What replaces this daemon must be there before other code is installed.
         import rota.daemon.succession
         import rota.daemon.verbs.control  # noqa: F401
@@ -230,6 +238,8 @@ class Daemon:
             self.world.scheduling.beat()
             await self.clock.sleep(HOUSEKEEPING)
             self._see_to_logs()
+            if self.world.ledger.is_lost():
+                self._see_to_the_lost_ledger()
             self.world.ledger.flush()
             self.keeper.settle()
             for _ in self.world.ledger.snapshot_steps():
@@ -242,6 +252,12 @@ class Daemon:
             self._log_troubles = LogTroubles(self.world)
         if self._log_troubles is not None:
             self._log_troubles.look()
+
+    def _see_to_the_lost_ledger(self) -> None:
+        if belongs_to_another(self.home, self.lock):
+            self.world.ledger.note_degraded(f"{self.home.path} was removed, and is another rota's by now")
+        else:
+            rescue(self.world.ledger, self.home)
 
     async def _leave(self, code: int) -> None:
         """Everything stops, stays wanted, and is written down; then the keeper is told."""
@@ -274,13 +290,13 @@ def _handed_over(fd: int | None) -> State | None:
 
 
 def _own_the_home(home: Home) -> int:
-    """The lock the keeper handed on, or our own when there is no keeper.
+    """The lock the keeper handed on; or our own when there is no keeper, or somebody removed the file it is on.
 
     Raises:
         NotPermitted: another daemon owns the home.
     """
     handed = _take_fd(LOCK_FD)
-    if handed is not None:
+    if handed is not None and _is_lock_of(home, handed):
         return handed
     from rota.errors import NotPermitted
     from rota.keeper.launch import take_lock
@@ -289,6 +305,13 @@ def _own_the_home(home: Home) -> int:
     if lock is None:
         raise NotPermitted(f"another rota daemon owns {home.path}", "talk to that one, or use another ROTA_HOME")
     return lock
+
+
+def _is_lock_of(home: Home, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(home.path + "/owner.lock"))
+    except OSError:
+        return False
 
 
 def _take_fd(name: str) -> int | None:

@@ -45,7 +45,7 @@ class Effects:
     """The performer of the supervisor's effects."""
 
     def __init__(self, world: World, exits: ExitWatch, gates: Gates, reapers: Reapers) -> None:
-        self._world, self._exits, self._gates, self._reapers = world, exits, gates, reapers
+        self._world, self._exits, self._gates, self.reapers = world, exits, gates, reapers
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners: list[Callable[[Entry, Announce], None]] = []
         """Called with every announcement: the crontab learns here how runs end."""
@@ -148,7 +148,7 @@ class Effects:
 
     def _hold(self, entry: Entry, child: Child, pidfd: int | None, *, adopted: bool) -> None:
         entry.child = child
-        entry.tree = Tree(child.process, self._marker(child), self._reapers, pidfd)
+        entry.tree = Tree(child.process, self._marker(child), self.reapers, pidfd)
         entry.outputs = self._world.streams.open(
             public_id(entry.instance), entry.spec, child.fds, adopted=adopted, run_log=entry.run_log
         )
@@ -160,7 +160,7 @@ class Effects:
 
     @property
     def _mains(self) -> set[int]:
-        mains = self._reapers.mains
+        mains = self.reapers.mains
         assert isinstance(mains, set)
         return mains
 

@@ -8,9 +8,10 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from rota.daemon.ledger import Ledger, move_aside
+from rota.daemon.ledger import Ledger
+from rota.daemon.lost_database import move_aside, take_up
 from rota.daemon.second_copy import read_snapshot, snapshot_turn
-from rota.errors import StoreDamaged
+from rota.errors import StoreDamaged, StoreUnavailable
 from rota.stores.database import damage
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ def open_ledger(home: Home, clock: Clock) -> tuple[Ledger, list[tuple[Instance, 
         StoreUnavailable: it cannot be opened for a reason that moving it aside would not mend.
     """
     try:
+        rescued = take_up(home, clock)
         ledger = Ledger(home, clock)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot use {home.db}: {error.strerror}", "check its directory and the disk") from error
     except StoreDamaged as error:
         return _rebuild(home, clock, error.message)
     try:
@@ -41,6 +45,9 @@ def open_ledger(home: Home, clock: Clock) -> tuple[Ledger, list[tuple[Instance, 
         return _rebuild(home, clock, "; ".join(found[:2]) or str(error))
     if snapshot_turn(home) > ledger.turn:
         rows = _catch_up(home, ledger) or rows
+    if rescued:
+        log.error("the ledger had been deleted or replaced: %d instances are what they were", len(rows))
+        ledger.event(None, "rota", "ledger restored", "its file had been deleted or replaced")
     return ledger, rows
 
 

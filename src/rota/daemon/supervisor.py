@@ -63,6 +63,8 @@ class Supervisor:
         self._queue: deque[tuple[int, Event]] = deque()
         self._busy = False
         self._next_id = 0
+        self.reserved: set[int] = set()
+        """Ids not to be given: processes of a lost ledger carry them."""
         self.leaving = False
         """Set when the daemon ends: what runs is suspended, and nothing is started any more."""
         self.by_name: dict[str, dict[int, Entry]] = {}
@@ -152,6 +154,8 @@ class Supervisor:
         for spec in specs:
             if spec.name not in numbers:
                 numbers[spec.name] = self._free_numbers(spec.name)
+            while self._next_id in self.reserved:
+                self._next_id += 1
             instance = Instance(
                 id=self._next_id,
                 app=spec.name,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rota.daemon.ledger import Ledger
     from rota.daemon.scheduling import Scheduling
     from rota.daemon.settings import Settings
+    from rota.daemon.strays import Strays
     from rota.daemon.streams import Streams
     from rota.daemon.supervisor import Supervisor
     from rota.home import Home
@@ -63,6 +64,8 @@ class World(msgspec.Struct, eq=False):
     """Figures of the last sample."""
     sample: Callable[[], None] = lambda: None
     """Take a sample now, unless there is one of the last second."""
+    strays: Strays | None = None
+    """Processes of ours that no ledger knows, once there were some."""
     host: Callable[[], HostMetrics | None] = lambda: None
     """Figures of the machine, from the last look."""
 

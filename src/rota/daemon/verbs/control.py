@@ -13,6 +13,7 @@ from rota.daemon.verbs.act import forget, report_failures
 from rota.daemon.verbs.progress import shown
 from rota.errors import RotaError
 from rota.keeper.launch import daemon_argv
+from rota.render.human import plural
 from rota.version import __version__
 from rota.wire.messages import PROTOCOL
 
@@ -40,8 +41,14 @@ async def kill(world: World, request: Kill, answer: Answer, inbox: Inbox) -> Non
     """PM2's kill: everything stops and is forgotten (the dump is not), then the daemon and the keeper end."""
     supervisor = world.supervisor
     entries = list(supervisor.entries.values())
-    if not entries:
+    strays = world.strays
+    if not entries and not strays:
         answer.warn("No process found")
+    if strays:
+        answer.warn(f"Ending {plural(len(strays), 'process', 'processes')} that no ledger knows")
+        await strays.end()
+        if strays:
+            answer.error("Some of them are still there")
 
     async def work(left: set[int]) -> None:
         await forget(world, entries, "rota kill")

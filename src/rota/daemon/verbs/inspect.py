@@ -193,6 +193,7 @@ async def report(world: World, request: Report, answer: Answer, inbox: Inbox) ->
         "uptime": round(world.clock.now() - world.started),
         "instances": len(world.supervisor.entries),
         "running": sum(entry.child is not None for entry in entries),
+        "unknown processes": len(world.strays or ()),
         "ledger": world.ledger.degraded or "writable",
         "logs": f"{len(troubled)} cannot be written" if (troubled := world.streams.files.troubled) else "writable",
         "descriptors": len(os.listdir("/proc/self/fd")),

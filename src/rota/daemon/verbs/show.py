@@ -39,6 +39,8 @@ def note_troubles(world: World, answer: Answer) -> None:
         answer.note(
             f"the ledger cannot be written: {world.ledger.degraded} (supervision goes on; see {world.home.log})\n"
         )
+    if world.strays:
+        answer.note(world.strays.below_the_list())
     if world.streams.files.troubled:
         from rota.daemon.log_troubles import below_the_list
 
