@@ -197,6 +197,15 @@ def test_a_missing_script_hides_nothing(rota: Rota) -> None:
     assert "colour: unknown key" in rota.fails("start", "rota.toml")
 
 
+def test_check_of_an_app_that_says_nothing_to_run_tells_of_the_slip(rota: Rota) -> None:
+    rota.write("rota.toml", '[apps.web]\nrum = "python app.py"\n[jobs.two]\ncron = "0 2 * * *"\n')
+    done = rota("check", "rota.toml")
+    assert done.returncode == 1
+    assert 'did you mean "run"?' in done.stdout
+    assert "jobs.two: says nothing to run" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def test_a_file_that_does_not_parse_is_an_error_of_the_check(rota: Rota) -> None:
     (rota.cwd / "rota.toml").write_text("[jobs.a\n")
     assert rota("check").returncode == 1
@@ -256,3 +265,11 @@ def test_cron_previews_mark_the_change_of_clocks(rota: Rota) -> None:
     assert first["utc"] == "2026-03-27T02:30:00Z"
     assert "Monday to Friday" in rota.ok("cron", "explain", "0 9 * * 1-5")
     assert "minute" in rota.fails("cron", "next", "61 * * * *")
+    both = rota.ok("cron", "0 9 * * 1-5", "--tz", "UTC", "--from", "2026-03-28", "-n", "1").splitlines()
+    assert both == [
+        "At 09:00 from Monday to Friday (UTC).",
+        "Mon 2026-03-30 09:00:00 +0000   2026-03-30T09:00:00Z",
+    ]
+    assert rota.ok("cron", "@daily", "-n", "3").count("\n") == 4
+    assert 'did you mean "next"?' in rota.fails("cron", "nxt", "* * * * *")
+    assert "five fields in quotes" in rota.fails("cron", "0", "9", "*", "*", "*")

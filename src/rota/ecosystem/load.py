@@ -310,7 +310,7 @@ def _loaded(
     findings: Findings,
     reading: Reading = "strict",
 ) -> Loaded:
-    from rota.ecosystem.resolve.apps import Place, resolve_app, sketched
+    from rota.ecosystem.resolve.apps import WHAT_TO_RUN, Place, resolve_app, sketched
 
     found, budgets, native = _entries(document, kind, absolute, env_name, findings)
     if reading != "lenient":
@@ -319,7 +319,13 @@ def _loaded(
     place = Place(base, environ, absolute, env_name, native)
     kept = _kept(found, only, env_name, findings)
     overrides = _overrides(options, len(kept), findings)
-    specs = [resolve_app({**entry.settings, **overrides}, _label(entry), place, findings) for entry in kept]
+    # One that says nothing to run has been told of, and is only met here when nothing is to be left out.
+    specs = [
+        resolve_app({**entry.settings, **overrides}, _label(entry), place, findings)
+        if entry.settings.keys() & WHAT_TO_RUN
+        else None
+        for entry in kept
+    ]
     if reading == "lenient":
         specs = [spec or sketched(entry.settings) for spec, entry in zip(specs, kept, strict=True)]
     elif reading == "strict" or native or not any(specs):

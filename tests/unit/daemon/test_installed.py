@@ -11,7 +11,7 @@ import rota.version
 from rota.daemon.installed import installed_version, refuse_another
 from rota.daemon.verbs.table import handler_of
 from rota.errors import RotaError
-from rota.wire.messages import Ping
+from rota.wire.messages import Ping, StartSpecs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,3 +46,12 @@ def test_a_package_that_is_being_replaced_is_said(upgraded: Path) -> None:
     upgraded.unlink()
     with pytest.raises(RotaError, match="being installed anew"):
         refuse_another()
+
+
+def test_a_verb_of_code_that_has_moved_on_is_told_and_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout that was pulled keeps its version: what is loaded late may miss what it wants from what is loaded."""
+    monkeypatch.delitem(sys.modules, "rota.daemon.verbs.start", raising=False)
+    monkeypatch.delattr("rota.daemon.verbs.act.announce")
+    with pytest.raises(RotaError, match="code has changed since this daemon was started") as refused:
+        handler_of(StartSpecs)
+    assert "rota update" in refused.value.hint

@@ -12,6 +12,7 @@ import click
 from rota.cli.instants import seconds_since_epoch
 from rota.clock import local_zone
 from rota.errors import UsageError
+from rota.suggest import suggestion
 from rota.timing.cron import Cron
 
 if TYPE_CHECKING:
@@ -35,9 +36,24 @@ def _walk(command: Callable[..., int]) -> Callable[..., int]:
     )
 
 
-@click.group("cron")
+class _Cron(click.Group):
+    """An expression by itself asks for both: what it says, and when it is due."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word in self.commands or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if " " in word.strip() or word.startswith("@"):
+            return "both", _both, args
+        hint = suggestion(word, self.commands) or 'as in `rota cron "0 2 * * *"`: five fields in quotes'
+        raise UsageError(f"neither an expression nor next, prev or explain: {word}", hint)
+
+
+@click.group("cron", cls=_Cron)
 def cron_command() -> None:
-    """When a cron expression is due and what it says. Quote the expression: rota cron next "0 2 * * *"."""
+    """When a cron expression is due and what it says. Quote the expression: rota cron "0 2 * * *"."""
 
 
 @cron_command.command("next")
@@ -78,6 +94,20 @@ def _explain(session: Session, expression: str, tz: str, as_json: bool) -> int:
     facts = {"expression": cron.expression, "tz": cron.tz, "text": cron.explain()}
     session.out((json.dumps(facts, ensure_ascii=False) if as_json else cron.explain()) + "\n")
     return 0
+
+
+@click.command("both")
+@_expression
+@_walk
+@click.pass_obj
+def _both(session: Session, expression: str, tz: str, start: str, count: int, as_json: bool) -> int:
+    """Say the expression as a sentence, and the next due times."""
+    cron = _cron(expression, tz)
+    after = _instant(start, cron)
+    moments = cron.upcoming(after, count)
+    if not as_json:
+        session.out(cron.explain() + "\n")
+    return _show(session, cron, moments, [after, *moments], as_json)
 
 
 def _cron(expression: str, tz: str) -> Cron:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from rota.daemon.installed import refuse_another
+from rota.errors import RotaError
 from rota.wire import messages
 
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
@@ -54,7 +55,7 @@ def handler_of(kind: type) -> Handler | None:
     """Who answers requests of this type; None when nobody does.
 
     Raises:
-        RotaError: it was not needed so far, and another version has been installed since.
+        RotaError: it was not needed so far, and another version has been installed since; or a checkout has moved on.
     """
     name = HANDLERS.get(kind)
     if name is None:
@@ -63,5 +64,9 @@ def handler_of(kind: type) -> Handler | None:
     path = f"rota.daemon.verbs.{module}"
     if path not in sys.modules:
         refuse_another()
-    handler: Handler = getattr(importlib.import_module(path), function)
+    try:
+        handler: Handler = getattr(importlib.import_module(path), function)
+    except (ImportError, AttributeError) as error:
+        message = f"rota's code has changed since this daemon was started ({error})"
+        raise RotaError(message, "`rota update` replaces it; no app is restarted") from error
     return handler

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 
 _CONSUMED = UNRESOLVED | {"name", "args", "interpreter", "interpreter_args", "env", "env_variants", "env_files"}
+WHAT_TO_RUN = frozenset({"script", "run", "module"})
+"""Settings of which one must be there."""
 _LOOKED_UP = frozenset({"watch", "ready", "alive", "uid", "gid"})
 """Settings whose values are looked up on this machine."""
 _FILES = ("out_file", "error_file", "log_file", "pid_file")
