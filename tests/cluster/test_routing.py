@@ -90,10 +90,24 @@ def test_a_line_that_comes_before_it_listens(host: Host) -> None:
     assert load.failed == {}
 
 
-def test_affinity_by_address(host: Host) -> None:
+def test_affinity_by_address(host: Host, work: Path) -> None:
+    """A client keeps its instance through a reload, which changes its socket, and moves only while that one is unwell."""
     port = free_port()
-    start(host, "http.server", port, 3, affinity="ip")
-    eventually(lambda: len(asked(port)) == 1)
+    probe = ProbeSpec(kind="http", target=f"http://127.0.0.1:{port}/health", interval=0.05, failures=2)
+    argv = (sys.executable, str(APPS / "moody.py"), str(port), str(work))
+    host.start("web", argv, exec_mode="cluster", instances=3, ready=probe, affinity="ip", drain_timeout=1.5)
+    eventually(lambda: len({ask(port, f"127.0.0.{n}") for n in range(1, 25)}) == 3)
+
+    def homes() -> dict[int, set[str]]:
+        return {n: {ask(port, f"127.0.0.{n}") for _ in range(2)} for n in range(1, 25)}
+
+    before = homes()
+    assert all(len(found) == 1 for found in before.values())
+    assert reload(host, parallel=3).code == 0
+    assert homes() == before
+    (work / "1").touch()
+    eventually(lambda: "1" not in set.union(*homes().values()))
+    assert {n: found for n, found in homes().items() if before[n] != {"1"}}.items() <= before.items()
 
 
 def test_one_socket_for_all(host: Host) -> None:

@@ -48,7 +48,7 @@ def taken(sockets: list[socket.socket], connections: int, source: str = "127.0.0
 def test_only_the_live_ones_get_connections(live: list[int]) -> None:
     with ExitStack() as stack:
         sockets = group(stack, 4)
-        steering.attach(sockets[0], steering.program(live, 4))
+        steering.attach(sockets[0], steering.program(live))
         found = taken(sockets, 200)
     assert sorted(found) == live
     assert min(found.values()) > 200 / len(live) / 2
@@ -60,7 +60,7 @@ def test_a_client_keeps_its_member_while_that_is_live() -> None:
         sockets = group(stack, 4)
 
         def homes(live: list[int]) -> dict[str, int]:
-            steering.attach(sockets[0], steering.program(live, 4, by_address=True))
+            steering.attach(sockets[0], steering.program(live, homes=[n if n in live else -1 for n in range(4)]))
             found = {source: taken(sockets, 3, source) for source in sources}
             assert all(len(counts) == 1 for counts in found.values())
             return {source: next(iter(counts)) for source, counts in found.items()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rota import Run, RunEnded, Scheduler
+from rota import Budget, Run, RunEnded, Scheduler
 from rota.errors import RotaError, TargetNotFound, Timeout
 from rota.jobs.run import Outcome
 from rota.stores.sqlite import SqliteStore
@@ -84,6 +84,23 @@ def test_a_triggered_run_can_be_waited_for(rota: Scheduler) -> None:
         asyncio.run(main())
 
 
+def test_a_run_elsewhere_can_be_waited_for(tmp_path: Path) -> None:
+    """By a scheduler that is not running itself, as in a web process beside the worker."""
+    url = f"sqlite:///{tmp_path}/rota.db"
+    asks, works = Scheduler(url, name="shop"), Scheduler(SqliteStore(f"{tmp_path}/rota.db"), name="shop")
+    for scheduler in (asks, works):
+        scheduler.job(lambda: None, name="work")
+    early = asks.trigger("work")
+    with works:
+        assert early.wait("10s").outcome is Outcome.OK
+
+        async def main() -> None:
+            assert (await asyncio.wait_for(asks.trigger("work"), 10)).outcome is Outcome.OK
+
+        asyncio.run(main())
+    asks.store.close()
+
+
 def test_waiting_for_a_run_has_a_limit(rota: Scheduler) -> None:
     go = threading.Event()
     rota.job(go.wait, name="work")
@@ -105,6 +122,38 @@ def test_a_thread_that_does_not_listen_is_stuck_and_its_slot_free(rota: Schedule
         assert "a thread cannot be ended from outside" in first.error
         go.set()
         eventually(lambda: "returned at last" in (rota.store.run(first.id) or first).note)
+
+
+def test_a_thread_that_waits_for_a_budget_ends_when_told(rota: Scheduler) -> None:
+    budget = Budget("api", limit=1, per="1h", store=rota.store)
+    began = threading.Event()
+
+    @rota.job
+    def work(run: Run) -> None:
+        began.set()
+        for _ in run.batches(range(2), size=1, budget=budget):
+            pass
+
+    with rota:
+        handle = rota.trigger(work)
+        assert began.wait(5)
+        eventually(lambda: budget.tokens == 0)
+        rota.cancel(handle.id)
+        assert handle.wait("5s").outcome is Outcome.CANCELLED
+
+
+def test_batches_on_a_loop_do_not_go_past_their_budget(rota: Scheduler) -> None:
+    budget = Budget("api", limit=1, per="1h", store=rota.store)
+
+    @rota.job
+    async def work(run: Run) -> None:
+        for _ in run.batches(range(2), size=1, budget=budget):
+            pass
+
+    with rota:
+        run = rota.trigger(work).wait("5s")
+    assert run.outcome is Outcome.FAILED
+    assert "use `async for" in run.error
 
 
 def test_a_thread_that_listens_ends_when_told(rota: Scheduler) -> None:

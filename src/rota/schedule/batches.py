@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -39,6 +40,8 @@ class Batches(Generic[T]):
     def __iter__(self) -> Iterator[list[T]]:
         if not isinstance(self._items, Iterable):
             raise TypeError("these items come asynchronously: use `async for`")
+        if self._budget is not None and asyncio._get_running_loop() is not None:
+            raise TypeError("on an event loop a budget is waited for: use `async for batch in run.batches(...)`")
         done = self._begin()
         source = islice(self._items, done, None)
         first = True
@@ -46,7 +49,7 @@ class Batches(Generic[T]):
             self._run.check()
             if not first and self._pause:
                 self._run.wait(self._pause)
-            grant = None if self._budget is None else self._budget.take(self._cost)
+            grant = None if self._budget is None else self._budget.take_unless(self._run.check, self._cost)
             first = False
             yield batch
             if grant is not None:

@@ -76,9 +76,9 @@ class LoopThread:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the loop and wait for it."""
+        """Stop the loop and wait for it; one that a job keeps busy is left behind, as that job has been."""
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
+        self._thread.join(2 * _LAST_WORDS)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

@@ -175,6 +175,7 @@ class Engine:
         except StoreUnavailable as error:
             self._say_unavailable(error)
             self.executions.discard()
+            self.firings.discard()
             # Cursors and registrations went ahead of the ledger: begin again from what it says.
             self.timers.at(self.clock.monotonic() + POLL, self._begin_again)
         self._settle()
@@ -185,6 +186,7 @@ class Engine:
         self._changes = -1
 
     def _settle(self) -> None:
+        self.firings.settled()
         for act in self.executions.settled():
             self._careful(act)
 
@@ -247,11 +249,19 @@ class Engine:
         return max(pause, 0.0)
 
     def _slot_free(self, job: Job, outcome: Outcome) -> None:
-        self._tell_watchers()
+        self._careful(self._tell_watchers)
         if self._stopping:
             self._finish_if_idle()
             return
-        self._careful(lambda: self.firings.slot_free(job, outcome, self.jobs))
+        self._careful(lambda: self._again_if_unavailable(lambda: self.firings.slot_free(job, outcome, self.jobs)))
+
+    def _again_if_unavailable(self, act: Callable[[], object]) -> None:
+        """What nothing else would lead to a second time."""
+        try:
+            act()
+        except StoreUnavailable:
+            self.timers.at(self.clock.monotonic() + POLL, lambda: self._again_if_unavailable(act))
+            raise
 
     def _tell_watchers(self) -> None:
         for run, tell in list(self._watchers.items()):
@@ -265,9 +275,9 @@ class Engine:
             self._tell_watchers()
         changes = self.store.changes()
         if changes != self._changes and not self._stopping:
-            self._changes = changes
             self.firings.learn(self.jobs)
             self._renew()  # it also tells which of our runs somebody wants to end
+            self._changes = changes  # not before: what a store that failed did not tell is asked again
 
     def _renew(self) -> None:
         self.ledger.catch_up()
@@ -286,7 +296,8 @@ class Engine:
         moment = self.clock.now() if now is None else now
         self._notice_deaths(moment)
         for run in self.store.reap(moment, self.app):
-            self.firings.abandoned(run, self.jobs)
+            again = partial(self.firings.abandoned, run, self.jobs)
+            self._careful(partial(self._again_if_unavailable, again))
 
     def _notice_deaths(self, now: float) -> None:
         """A worker of this host need not be waited for until its leases end: its process is there or it is not."""

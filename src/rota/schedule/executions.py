@@ -15,6 +15,7 @@ from rota.jobs.run import Run as PureRun
 from rota.schedule.holds import NO_HOLD, Hold
 from rota.schedule.reporter import LocalReporter
 from rota.schedule.run import Run
+from rota.stores.records import Ticket
 from rota.timing.duration import format_duration
 
 if TYPE_CHECKING:
@@ -165,7 +166,11 @@ class Executions:
         # The gate keeps a wake-up meant for an earlier wait from starting a run twice, or a retry too soon.
         if execution.over or execution.gate is not gate:
             return
-        wait = self._take_budgets(execution, gate)
+        try:
+            wait = self._take_budgets(execution, gate)
+        except StoreUnavailable:
+            self._timers.at(self._clock.monotonic() + _RETRY_WRITE, lambda: self._proceed(execution, gate))
+            raise
         if wait == 0.0:
             execution.gate = None
             self._start(execution)
@@ -340,6 +345,10 @@ class Executions:
         if execution.turn is not None:
             self._later.append(execution.turn.leave)
             execution.turn = None
+        if execution.run is None:  # the attempt that the tokens were for has not begun
+            for budget, cost, at in execution.taken:
+                self._later.append(partial(budget.unreserve, Ticket(0, 0.0, at), cost))
+            execution.taken = []
         queue = self._queued.get(execution.job)
         if queue and execution in queue:
             queue.remove(execution)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rota.schedule.job import Job
     from rota.schedule.ledger import Ledger
     from rota.schedule.logs import EventLog
-    from rota.schedule.timers import Timers
+    from rota.schedule.timers import Timer, Timers
 
 _RACES = 3
 """Times to look again when room that was there is gone."""
@@ -45,6 +45,12 @@ class Firings:
         """Jobs that run after the success of another, by its name."""
         self._wishes = False
         """Whether a request waits for room."""
+        self._alarm: Timer | None = None
+        """When the next request has its time."""
+        self._asked: set[Job] = set()
+        """Jobs whose run at the start was asked for."""
+        self._asking: set[Job] = set()
+        """The same, but perhaps not yet written."""
 
     def knows(self, job: Job) -> bool:
         """Whether the job could be registered."""
@@ -55,7 +61,9 @@ class Firings:
         record = self._ledger.register(job)
         self._records[job] = record
         for name in job.spec.after:
-            self._followers.setdefault(name, []).append(job)
+            followers = self._followers.setdefault(name, [])
+            if job not in followers:
+                followers.append(job)
         now = self._clock.now()
         if job.schedule is not None:
             if record.last_due is None:
@@ -73,6 +81,15 @@ class Firings:
             self._log.job(logging.WARNING, "override", job.name, job.trouble)
         if job.spec.run_on_start and not record.paused:
             self._run_on_start(job, now)
+
+    def settled(self) -> None:
+        """What was asked for is in the ledger."""
+        self._asked |= self._asking
+        self._asking.clear()
+
+    def discard(self) -> None:
+        """It is not."""
+        self._asking.clear()
 
     def fire(self, job: Job) -> None:
         """Look at a job that may be due."""
@@ -136,8 +153,11 @@ class Firings:
     def _run_on_start(self, job: Job, now: float) -> None:
         slot = None if job.schedule is None else job.schedule.trigger.last_at(now)
         if slot is None:
+            if job in self._asked:
+                return  # registered anew, after the store had failed
+            self._asking.add(job)
             self._ledger.store.request(self._ledger.app, job.name, now, note="at the start")
-            self._serve_requests({job.name: job})
+            self._serve_requests({job.name: job}, only=True)
         else:
             self._claim(job, slot, "catch-up", None, "at the start")
 
@@ -229,15 +249,18 @@ class Firings:
 
     # -- requests and chains
 
-    def _serve_requests(self, jobs: Mapping[str, Job]) -> None:
-        self._wishes = False
-        for wish in self._ledger.store.requested(self._ledger.app):
+    def _serve_requests(self, jobs: Mapping[str, Job], *, only: bool = False) -> None:
+        """`only`: these are not all jobs, and whoever looks at all of them sets the alarm."""
+        wishes = self._ledger.store.requested(self._ledger.app)
+        self._wishes = only and self._wishes
+        for wish in wishes:
             job = jobs.get(wish.job)
             if job is None:
                 continue
             early = (wish.requested or 0.0) - self._clock.now()
             if early > 0:  # a retry that has its time
-                self._timers.at(self._clock.monotonic() + early, lambda: self._serve_requests(jobs))
+                if not only:
+                    self._look_again(self._clock.monotonic() + early, jobs)
                 continue
             limit = room(job.spec)
             free = None if limit == float("inf") else int(limit)
@@ -249,6 +272,14 @@ class Firings:
                 self._launch(job, result, None, wish.trigger, wish.attempt)
             elif result.reason == "busy":
                 self._wishes = True
+
+    def _look_again(self, at: float, jobs: Mapping[str, Job]) -> None:
+        """One timer for all: requests are looked at whenever anything changes, and may have their time hours from now."""
+        if self._alarm is not None and self._alarm.act is not None:
+            if self._alarm.at <= at:
+                return
+            self._timers.cancel(self._alarm)
+        self._alarm = self._timers.at(at, lambda: self._serve_requests(jobs))
 
     def _release(self, jobs: Mapping[str, Job]) -> None:
         records = {record.name: record for record in self._ledger.store.jobs(self._ledger.app)}

@@ -136,7 +136,8 @@ class Scheduler(Registry):
         """
         known = self._known(job)
         self._make_known(known)
-        handle = RunHandle(self.store.request(self.name, known.name, self.clock.now()), known.name)
+        store = self.store
+        handle = RunHandle(store.request(self.name, known.name, self.clock.now()), known.name, store.run)
         engine = self._engine
         if engine is not None:
             engine.post(lambda: engine.watch(handle.id, handle.tell))

@@ -73,13 +73,15 @@ class SqliteBudgets:
                 if wait == 0.0:
                     meter = seen.meter
                     values = (meter.state[0], meter.spent, meter.blocked_until, now, key, seen.version)
+                    del self._seen[key]  # it has spent what the row has not, should this fail
                     if connection.execute(_WRITE, values).rowcount:
+                        self._seen[key] = seen
                         seen.version += 1
                         seen.at = now
                         return 0.0
                 elif connection.execute(_VERSION, (key,)).fetchone()[0] == seen.version:
                     return wait
-                del self._seen[key]
+                self._seen.pop(key, None)
         return self._take_anew(rule, cost, now)
 
     def _take_anew(self, rule: BudgetRule, cost: float, now: float) -> float:

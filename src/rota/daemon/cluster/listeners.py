@@ -101,12 +101,15 @@ class Listener(msgspec.Struct, eq=False):
         A probe that comes from a slot's `source_of` reaches that slot in any case.
         """
         wanted = set(live)
-        indexes = [index for index, slot in enumerate(self.slots) if slot in wanted] or list(range(len(self.slots)))
+        found = {slot & ~TWIN: index for index, slot in enumerate(self.slots) if slot in wanted}
+        indexes = [index for _, index in sorted(found.items())] or list(range(len(self.slots)))
         state = (by_address, len(self.slots), *indexes)
         if self.shared or state == self.steered:
             return
+        # By the instances' numbers: a client stays with its own through a reload, in which that changes sockets.
+        homes = [found.get(number, -1) for number in sorted({slot & ~TWIN for slot in self.slots})]
         pinned = {source_of(slot): index for index, slot in enumerate(self.slots)}
-        words = steering.program(indexes, len(self.slots), by_address=by_address, pinned=pinned)
+        words = steering.program(indexes, homes=homes if by_address else None, pinned=pinned)
         try:
             steering.attach(self.sockets[0], words)
             self.steered = state

@@ -27,24 +27,23 @@ NETWORK = 0xFFF00000
 
 
 def program(
-    live: Sequence[int], members: int, *, by_address: bool = False, pinned: Mapping[str, int] | None = None
+    live: Sequence[int], *, homes: Sequence[int] | None = None, pinned: Mapping[str, int] | None = None
 ) -> bytes:
     """The instructions that spread new connections over the members `live`.
 
     `pinned`: clients with these IPv4 addresses get the member given, live or not: probes that mean one instance.
 
-    `by_address`: a client's address decides. Every client keeps its member while that one is live; only the clients of one
-    that is not are moved.
+    `homes`: a client's address decides. Each belongs to one of the homes, which says the member that is live there, or -1;
+    only the clients of a home without one are moved, for as long.
     """
     first: list[bytes] = []
     for address, index in (pinned or {}).items():
         first = first or [_op(LOAD, NETWORK + 12)]
         first += [_op(JUMP_EQUAL, int.from_bytes(socket.inet_aton(address), "big"), 0, 1), _op(RETURN, index)]
-    if not by_address:
+    if homes is None:
         return b"".join([*first, _op(LOAD, RANDOM), _op(MOD_K, len(live)), *_table(list(live))])
-    home = [index if index in live else -1 for index in range(members)]
-    words = [*first, *_address(), _op(STORE, 0), _op(MOD_K, members)]
-    for number, index in enumerate(home):
+    words = [*first, *_address(), _op(STORE, 0), _op(MOD_K, len(homes))]
+    for number, index in enumerate(homes):
         if index >= 0:
             words += [_op(JUMP_EQUAL, number, 0, 1), _op(RETURN, index)]
     words += [_op(LOAD_MEM, 0), _op(RSHIFT_K, 3), _op(MOD_K, len(live)), *_table(list(live))]
@@ -92,6 +91,6 @@ def supported() -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         probe.bind(("127.0.0.1", 0))
         probe.listen(1)
-        attach(probe, program([0], 1))
+        attach(probe, program([0]))
         return True
     return False

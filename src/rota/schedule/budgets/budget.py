@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from rota.stores.records import Ticket
 
 
+_CHECK_EVERY = 0.25
+"""Seconds between looks whether whoever waits is still to wait."""
+
+
 class BudgetExceeded(RotaError):
     """More tokens were asked for at once than the budget ever holds."""
 
@@ -107,6 +111,11 @@ class Budget:
         if asyncio._get_running_loop() is None:
             return self._take_blocking(n, limit)
         return Grant(self, n, pending=self._take_async(n, limit))
+
+    def take_unless(self, check: Callable[[], None], n: float = 1.0) -> Grant:
+        """As `take` in a thread, but ended by what `check` raises: a run that was told to end must not wait on."""
+        self._bind()
+        return self._take_blocking(n, None, check)
 
     def reserve(self, n: float = 1.0) -> Reservation:
         """Take `n` tokens now or in future, behind everyone who waits, and learn when: `reservation.wait` seconds.
@@ -211,7 +220,7 @@ class Budget:
         self._bind()
         return self._now()
 
-    def _take_blocking(self, n: float, limit: float | None) -> Grant:
+    def _take_blocking(self, n: float, limit: float | None, check: Callable[[], None] | None = None) -> Grant:
         event = threading.Event()
         turn = self.turn(n, event.set)
         began = now = self._now()
@@ -223,9 +232,12 @@ class Budget:
                     return Grant(self, n, now, now - began)
                 pause = self._pause(turn, n, wait, None if limit is None else began + limit - self._now())
                 if surroundings.simulated_store() is None:
-                    event.wait(None if pause == float("inf") else pause)
+                    longest = threading.TIMEOUT_MAX if check is None else _CHECK_EVERY
+                    event.wait(min(pause, longest))
                 else:
                     surroundings.jump(pause)
+                if check is not None:
+                    check()
                 now = self._now()
         finally:
             turn.leave()

@@ -56,12 +56,15 @@ class Line:
     def __init__(self, store: Store, key: str) -> None:
         self._store, self._key = store, key
         self._places: deque[Place] = deque()
+        self._left: deque[int] = deque()
+        """Tickets given up here, and perhaps not yet in the store."""
         self._lock = threading.Lock()
         self._hop: ThreadPoolExecutor | None = None
         self._life = HOLDER_LIFE if store.shared else float("inf")
 
     def join(self, place: Place, now: float) -> bool:
         """Stand in line, or be served at once (True). `place.wait` is infinite when it can never be."""
+        self._sweep()
         with self._lock:
             ticket = self._store.budget_join(place.rule, place.cost, self._holder(), now, now + self._life)
             place.ticket, place.wait = ticket.id, ticket.wait
@@ -77,6 +80,7 @@ class Line:
 
     def ask(self, place: Place, now: float) -> bool:
         """The first asks the store. True: served, and the next is woken; else `place.wait` says when to ask again."""
+        self._sweep()
         ticket = self._store.budget_poll(place.rule, place.ticket, place.cost, self._holder(), now, now + self._life)
         passed_over = ticket.id != place.ticket
         place.ticket, place.wait = ticket.id, ticket.wait
@@ -95,7 +99,17 @@ class Line:
     def leave(self, place: Place) -> None:
         """Give up the place, served or not."""
         if self._step_out(place):
-            self._store.budget_leave(self._key, place.ticket)
+            self._left.append(place.ticket)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Give places up in the store. One that could not be, as its store failed, would stand before everybody: again."""
+        while self._left:
+            ticket = self._left[0]
+            self._store.budget_leave(self._key, ticket)
+            with self._lock:
+                if self._left and self._left[0] == ticket:
+                    self._left.popleft()
 
     def nudge(self) -> None:
         """Tokens came back: the first may ask again earlier than it meant to."""
@@ -116,7 +130,7 @@ class Line:
 
     def forked(self) -> None:
         """Called in a child of fork: nobody stands in line here, and the threads stayed behind."""
-        self._places, self._lock, self._hop = deque(), threading.Lock(), None
+        self._places, self._left, self._lock, self._hop = deque(), deque(), threading.Lock(), None
 
     def _go_to_the_end(self, place: Place) -> None:
         """We slept so long that the store passed us over: the order here follows the order there."""

@@ -28,8 +28,9 @@ class Turn:
         are woken, and when there can never be enough (see `hopeless`)."""
         place, line = self._place, self._line
         if not self._joined:
-            self._joined = True
-            if line.join(place, now):
+            served = line.join(place, now)
+            self._joined = True  # not before: a store that failed may be asked again
+            if served:
                 return 0.0
         elif line.first(place) and line.ask(place, now):
             return 0.0

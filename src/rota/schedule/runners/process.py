@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from rota.schedule.runners.thread import Threads
 
 
+_LAST_WORDS = 1.0
+"""Seconds to read on what a process that has ended said."""
+
+
 class ProcessRunner:
     """`Runner` in child processes, each the leader of its own session."""
 
@@ -74,7 +78,11 @@ class ProcessRunner:
             with contextlib.suppress(OSError):  # it may have died already; how is told below
                 ours.sendall(order + b"\n")
             code = child.wait()
-            listener.join()
+            listener.join(_LAST_WORDS)
+            if listener.is_alive():  # something that left its group has a copy of the channel
+                with contextlib.suppress(OSError):
+                    ours.shutdown(socket.SHUT_RD)
+                listener.join()
         return _result(code, said, run.cancelled, run.elapsed)
 
     def _spawn(self, theirs: socket.socket) -> _Child:
