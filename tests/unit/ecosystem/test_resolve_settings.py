@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -381,3 +382,29 @@ def test_this_machine(tmp_path: Any) -> None:
     spec = spec_from_script("a.py", CliOptions(), cwd=str(tmp_path), environ=dict(os.environ))
     assert spec.command()[-1] == str(tmp_path / "a.py")
     assert "python" in spec.interpreter
+
+
+# --- clusters --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("min_instances = 2", "min_instances means nothing without max_instances"),
+        ("min_instances = 4\nmax_instances = 2", "min_instances (4) is more than max_instances (2)"),
+        ('affinity = "ip"\nbalance = "shared"', 'affinity = "ip" needs a socket for each instance'),
+        ('balance = "rr"\nlisten = ["tcp://127.0.0.1:80"]', "not by LISTEN_FDS"),
+    ],
+)
+def test_settings_of_a_cluster_that_contradict(project: Project, settings: str, message: str) -> None:
+    project.write("a.py")
+    project.write("rota.toml", f'[apps.x]\nrun = "python a.py"\nexec_mode = "cluster"\n{settings}\n')
+    with pytest.raises(SpecError, match=re.escape(message)):
+        project.app("rota.toml")
+
+
+def test_settings_of_a_cluster_without_one(project: Project) -> None:
+    project.write("a.sh", "#!/bin/sh\n", 0o755)
+    project.write("rota.toml", '[apps.x]\nrun = "./a.sh"\nmax_instances = 3\naffinity = "ip"\n')
+    loaded = project.load("rota.toml")
+    assert any("affinity, max_instances have no effect" in warning for warning in loaded.warnings)

@@ -10,6 +10,7 @@ import msgspec
 from rota.ecosystem.environment import callers, declared, filtered
 from rota.ecosystem.patch import JOB_ONLY, UNRESOLVED, apply_patch
 from rota.ecosystem.problems import Wrong
+from rota.ecosystem.resolve.clusters import check_cluster
 from rota.ecosystem.resolve.commands import Command, find_command
 from rota.process.spec import AppSpec
 
@@ -103,7 +104,9 @@ def _resolved(settings: Settings, key: str, place: Place, findings: Findings) ->
     rest = {name: value for name, value in settings.items() if name not in _CONSUMED and value is not None}
     rest |= _checks(settings, cwd, {**environ, **env})
     patch = _with_paths(rest, settings, spec, base, python=command.python, native=place.native)
-    return apply_patch(spec, patch)
+    spec = apply_patch(spec, patch)
+    check_cluster(spec, key, findings)
+    return spec
 
 
 def _direct(settings: Settings, cwd: str, key: str, findings: Findings) -> Settings:
