@@ -17,6 +17,7 @@ from rota.stores.sqlite import SqliteStore
 from rota.wire.messages import Act, PauseJob
 from tests.daemon.host import alive, kill, shell
 from tests.daemon.jobs_bed import OFTEN, ended, finished, job, notes, noting, row, run, runs
+from tests.daemon.meanwhile import in_background
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ def test_a_run_that_ends_while_no_daemon_is_there_has_its_exit_code(host: Host, 
     kill(former)
     host.back(former)
     found = ended(host, id)
+    assert (found.outcome, found.exit_code, len(notes(work))) == (Outcome.FAILED, 4, 1)
+
+
+def test_a_run_that_ended_before_its_daemon_could_note_its_pid_is_not_run_again(host: Host, work: Path) -> None:
+    script = f'kill -9 $PPID; echo "$ROTA_RUN_ID $ROTA_RUN_ATTEMPT -" >> {work}/notes; exit 4'
+    host.start_all([job("j", shell(script))])
+    former = host.daemon
+    in_background(lambda: run(host, "j")).join()
+    host.back(former)
+    (found,) = runs(host, "j")
+    found = ended(host, found.id)
     assert (found.outcome, found.exit_code, len(notes(work))) == (Outcome.FAILED, 4, 1)
 
 
