@@ -172,7 +172,8 @@ def test_check_passes_what_is_sound_and_strict_minds_warnings(rota: Rota) -> Non
         ('[jobs.a]\nrun = "true"\nevery = "1h"\nkill_timeout = "10m"\n', "kill-timeout"),
         ('[jobs.a]\nrun = "true > out.txt"\nshell = true\n', "log-rotation"),
         ('[jobs.a]\nrun = "true"\nverify = "no-such-program"\n', "file"),
-        ('[jobs.a]\nrun = "python3 missing.py"\n', "script-missing"),
+        ('[jobs.a]\nrun = "python3 missing.py"\n', "file"),
+        ('[jobs.a]\nrun = "bash missing.sh"\n', "script-missing"),
         ('[apps.a]\nrun = "sleep 9"\ncron_restart = "30 2 * * *"\ntz = "Europe/Paris"\n', "clock-change"),
     ],
 )

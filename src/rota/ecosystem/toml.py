@@ -90,7 +90,7 @@ def _meant(name: str, by_name: dict[str, keys.NativeKey], kind: str) -> str:
         beside = ", or cron_restart to restart an app by schedule" if name == "cron" else ""
         return f"it belongs to {'a job' if other == 'jobs' else 'an app'}: [{other}.NAME]{beside}"
     if name.startswith("env_") and kind:
-        return f"values for --env {name[4:]} stand inside env: [{kind}.NAME.env.{name[4:]}]"
+        return f"values for --env {name[4:]} stand inside env, as env = {{ …, {name[4:]} = {{ … }} }}"
     if name in SPELLINGS and kind:
         setting = SPELLINGS[name][0].setting or SPELLINGS[name][0].name
         inside = ((key, nested.name) for key in by_name.values() for nested in key.nested if nested.target == setting)

@@ -54,6 +54,12 @@ def test_run(project: Project, run: str, command: tuple[str, ...] | None) -> Non
         assert spec.command() == tuple(part.format(root=project.root, bin=project.bin) for part in command)
 
 
+def test_a_python_script_that_is_missing_is_said_before_the_start(project: Project) -> None:
+    project.write("rota.toml", '[apps.x]\nrun = "python gone.py --x"\n')
+    with pytest.raises(SpecError, match=f"apps.x: Script not found: {project.path('gone.py')}"):
+        project.load("rota.toml")
+
+
 def test_run_with_a_shell(project: Project) -> None:
     project.write("rota.toml", '[apps.x]\nrun = "a | b"\nshell = true\nargs = ["c d"]\n')
     assert project.app("rota.toml").command() == (str(project.bin / "bash"), "-c", "a | b 'c d'")

@@ -253,7 +253,7 @@ WRONG = [
     ("[apps.a]\nrun = 'x'\nout_file = 'y'",
      "apps.a.out_file: unknown key (that is PM2's name; here it is logs = { out = … })"),
     ("[apps.a]\nrun = 'x'\n[apps.a.env_staging]\nA = '1'",
-     "apps.a.env_staging: unknown key (values for --env staging stand inside env: [apps.NAME.env.staging])"),
+     "apps.a.env_staging: unknown key (values for --env staging stand inside env, as env = { …, staging = { … } })"),
     ("[apps.a]\nrun = 'x'\ntimeout = '1m'", "apps.a.timeout: unknown key (it belongs to a job: [jobs.NAME])"),
     ("[apps.a]\nrun = 'x'\ncron = '* * * * *'", "apps.a.cron: unknown key (it belongs to a job: [jobs.NAME], or cron_restart to "
      "restart an app by schedule)"),

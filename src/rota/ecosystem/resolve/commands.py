@@ -99,6 +99,8 @@ def _run(settings: Settings, args: tuple[str, ...], cwd: str, environ: Mapping[s
             asked = {**settings, "interpreter": find_python((cwd,), environ).path}
             command = _script(rest[0], rest[1:], asked, cwd, environ)
             return command._replace(script=shown, reason=find_python((cwd,), environ).reason)
+        if rest[0].endswith(".py"):
+            raise Wrong(f"Script not found: {os.path.join(cwd, rest[0])}")
     if (
         "/" not in first
         and not _ENTRY_POINT.fullmatch(first)
