@@ -81,13 +81,15 @@ def test_a_list_of_pm2_is_taken_over(rota: Rota) -> None:
         }
         for name, status in (("one", "online"), ("two", "stopped"))
     ]
+    records.append({**records[1], "name": "due", "cron_restart": "0 3 * * *", "autorestart": False})
     dump = rota.write("dump.pm2", json.dumps(records))
     shown = rota.ok("import", "pm2", "--file", str(dump), "--dry-run")
+    assert "due (1): would run when it is due (0 3 * * *)" in shown
     assert "one (1): would be started" in shown
     assert "two (1): would be listed as stopped" in shown
     assert rota.pids() == []
     rota.ok("import", "pm2", "--file", str(dump))
-    assert rota.states() == {"one": "online", "two": "stopped"}
+    assert rota.states() == {"one": "online", "two": "stopped", "due": "stopped"}
     rota.ok("start", "two")
     assert rota.states()["two"] == "online"
     assert "Failed to read dump file" in rota.fails("import", "pm2")

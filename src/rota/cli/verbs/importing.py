@@ -48,6 +48,9 @@ def import_command(session: Session, what: str, path: str | None, dry_run: bool,
 def _foretell(session: Session, loaded: Loaded) -> int:
     for spec in loaded.specs:
         fate = "would be listed as stopped" if spec.name in loaded.stopped else "would be started"
+        if spec.job is not None:
+            now = "" if spec.name in loaded.stopped else "now and "
+            fate = f"would run {now}when it is due ({spec.job.cron})"
         session.out(f"{spec.name} ({spec.instances}): {fate}: {' '.join(spec.command())}\n")
     return 0
 
