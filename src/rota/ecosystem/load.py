@@ -105,7 +105,7 @@ def load_stdin(
 ) -> Loaded:
     """The same for JSON on standard input (`rota start -`)."""
     findings = Findings()
-    document = _expression(text, os.path.join(cwd, "[stdin]"), "-", cwd, environ)
+    document = _from_stdin(text, cwd, environ)
     return _loaded(document, "json", "", "-", env_name, only, cwd, environ, options, findings, reading)
 
 
@@ -135,8 +135,13 @@ def names_in_file(
 
 def names_in_stdin(text: str, *, env_name: str = "", cwd: str, environ: Mapping[str, str]) -> tuple[str, ...]:
     """The same for JSON on standard input."""
-    document = _expression(text, os.path.join(cwd, "[stdin]"), "-", cwd, environ)
-    return _names(document, "json", "", env_name)
+    return _names(_from_stdin(text, cwd, environ), "json", "", env_name)
+
+
+def _from_stdin(text: str, cwd: str, environ: Mapping[str, str]) -> Any:
+    if not text.strip():
+        raise SpecError("standard input is empty", "as in `rota start - < apps.json`")
+    return _expression(text, os.path.join(cwd, "[stdin]"), "-", cwd, environ)
 
 
 def _names(document: Any, kind: FileKind, absolute: str, env_name: str) -> tuple[str, ...]:

@@ -89,6 +89,8 @@ def decide(spec: AppSpec, exit: Exit | None, unstable: int, previous_delay: floa
         return Stay(f"{exit_text(exit)} is one of stop_exit_codes")
     delay = next_delay(policy, previous_delay, lasted)
     if is_hopeless(policy, unstable, delay):
+        if policy.max_restarts == 0:
+            return GiveUp(f"max_restarts is 0: not started again after {exit_text(exit)}")
         runs = "run" if unstable == 1 else "runs"
         return GiveUp(
             f"{unstable} {runs} in a row ended within {policy.min_uptime:g} s; the last one with {exit_text(exit)}"

@@ -125,6 +125,8 @@ def restart_text(spec: AppSpec) -> str:
     else:
         delay = f"{duration(policy.restart_delay)} later" if policy.restart_delay else "at once"
     most = limit(policy)
+    if most == 0:
+        return "never: max_restarts is 0"
     if most is None:
         return f"after every exit{codes}, {delay}; never given up (max_restarts sets a limit)"
     return (

@@ -180,6 +180,8 @@ def test_standard_input(project: Project) -> None:
     loaded = load_stdin("{ apps: [{ script: 'a.js', env_x: {A: 1} }] }", env_name="x", **given)
 
     assert (loaded.path, loaded.specs[0].env, loaded.specs[0].source) == ("", {"A": "1"}, "")
+    with pytest.raises(SpecError, match="standard input is empty"):
+        load_stdin("\n", **given)
     with pytest.raises(SpecError, match="File - malformated"):
         load_stdin("{", **given)
 

@@ -110,3 +110,11 @@ def test_signal_names_are_those_of_linux() -> None:
     for known in signal.Signals:
         shown = signal_name(known.value)
         assert shown == known.name or shown == f"signal {known.value}" or known.name in ("SIGIOT", "SIGRTMIN")
+
+
+@pytest.mark.parametrize("ran", [0.1, 3600.0])
+def test_no_restarts_at_all_is_given_up_in_words_that_fit(ran: float) -> None:
+    policy = AppSpec(name="app", restart=RestartSpec(max_restarts=0))
+    assert decide(policy, Exit(code=3, at=1.0), 0 if ran > 1 else 1, 0.0, ran) == GiveUp(
+        "max_restarts is 0: not started again after exit code 3"
+    )

@@ -188,6 +188,7 @@ def test_policies_in_words() -> None:
     assert restart_text(app(spec={"restart": policy}).spec) == (
         "after every exit but 0, 3, 100ms later at first, then longer; given up after 1 exit in a row within 1s of the start"
     )
+    assert restart_text(app(spec={"restart": RestartSpec(max_restarts=0)}).spec) == "never: max_restarts is 0"
     assert restart_text(app(spec={"restart": RestartSpec(exp_backoff=0.1)}).spec) == (
         "after every exit, 100ms later at first, then longer; never given up (max_restarts sets a limit)"
     )
