@@ -116,6 +116,7 @@ def test_a_log_that_cannot_be_written_is_told_where_people_look(host: Host) -> N
     told = f"cannot be written: {path}: is a directory"
     assert f"the log of app (0) {told} (output waits" in eventually(lambda: host.cli("list").err)
     assert f"its log {told}" in host.show(Describe(target="app")).out
+    assert f"app (0): its log {told}" in host.cli("logs", "app", "--nostream").err
     assert host.call(Report())["logs"] == "1 cannot be written"
     events = eventually(lambda: [one[1:] for one in host.call(Why(target="app")) if one[2] == "log unwritable"])
     assert events == [[0, "log unwritable", f"{path}: is a directory"]]

@@ -65,6 +65,7 @@ class Sources:
         self.readers: list[Reader] = []
         self.matched = False
         """Whether the targets named any app at all, with a log or without."""
+        self._troubled: set[int] = set()
 
     def update(self) -> list[Reader]:
         """`refresh`, if the daemon is there just now."""
@@ -82,12 +83,22 @@ class Sources:
             request = LogSources(target=target, cwd=fast.directory())
             found += msgspec.convert(connection.call(request) or [], list[LogSource])
         self.matched |= bool(found)
+        for source in found:
+            self._warn(source)
         known = {reader.origin.path for reader in self.readers}
         fresh = [Reader(origin) for origin in self._origins(found) if origin.path not in known]
         for reader in fresh:
             reader.skip(self._former.get(reader.origin.path, 0))
         self.readers += fresh
         return fresh
+
+    def _warn(self, source: LogSource) -> None:
+        """What is missing from a log would else look like silence of the app. Said once, and again when it comes back."""
+        if source.id not in self._troubled:
+            for sentence in source.unwritable:
+                self._session.warn(f"{source.name} ({source.id}): {sentence}")
+        self._troubled.discard(source.id)
+        self._troubled.update([source.id] if source.unwritable else [])
 
     def _origins(self, sources: Sequence[LogSource]) -> list[Origin]:
         origins: dict[str, Origin] = {}

@@ -63,7 +63,17 @@ async def records_in_steps(world: World) -> list[Record]:
 def log_source(world: World, entry: Entry) -> LogSource:
     """Where its output lies."""
     out, error, combined = log_paths(entry.spec, entry.id, world.home.logs)
-    return LogSource(entry.id, entry.name, entry.spec.namespace, out, error, combined, running=entry.child is not None)
+    namespace, running, unwritable = entry.spec.namespace, entry.child is not None, unwritable_logs(world, entry)
+    return LogSource(entry.id, entry.name, namespace, out, error, combined, running=running, unwritable=unwritable)
+
+
+def unwritable_logs(world: World, entry: Entry) -> tuple[str, ...]:
+    """A sentence for each of its log files that cannot be written at present."""
+    if not world.streams.files.troubled:
+        return ()
+    from rota.daemon.log_troubles import of_instance
+
+    return of_instance(world, entry)
 
 
 @lru_cache(maxsize=64)

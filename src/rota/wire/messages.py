@@ -324,6 +324,8 @@ class LogSource(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str
     log: str = ""
     running: bool = True
+    unwritable: tuple[str, ...] = ()
+    """A sentence for each of them that cannot be written at present."""
 
 
 class ProcessEvent(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rota.daemon.jobs.guests import is_no_app
-from rota.daemon.picture import record_of
+from rota.daemon.picture import record_of, unwritable_logs
 from rota.daemon.verbs.target import find, look_up
 from rota.errors import TargetNotFound
 from rota.process import environ
@@ -63,18 +63,10 @@ def _findings(world: World, entry: Entry, record: Record, local_env: dict[str, s
         port=_port(record, troubled=troubled),
         out_lines=tuple(line.decode("utf-8", "replace") for line in out_lines),
         error_lines=tuple(line.decode("utf-8", "replace") for line in error_lines) if troubled else (),
-        unwritable=_unwritable(world, entry),
+        unwritable=unwritable_logs(world, entry),
         logs=world.settings.told(record.spec.logs),
         divergent=_divergent(entry, local_env),
     )
-
-
-def _unwritable(world: World, entry: Entry) -> tuple[str, ...]:
-    if not world.streams.files.troubled:
-        return ()
-    from rota.daemon.log_troubles import of_instance
-
-    return of_instance(world, entry)
 
 
 def last_lines(path: str, count: int = LAST_LINES) -> tuple[bytes, ...]:
