@@ -183,3 +183,17 @@ def test_a_socket_file_that_somebody_listens_on_is_left(host: Host, work: Path) 
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
     assert "Address already in use" in str(host.record("web").instance.actual)
+
+
+@pytest.mark.parametrize("how", ["restart", "reload"])
+def test_another_name(host: Host, how: str) -> None:
+    port = free_port()
+    start(host, "http.server", port, 2)
+    with Load(port) as load:
+        eventually(lambda: load.answered > 20)
+        shown = host.cli(how, "web", "--name", "shop")
+        assert shown.code == 0, shown.text
+        eventually(lambda n=load.answered: load.answered > n + 20)
+    assert [record.spec.name for record in host.records()] == ["shop", "shop"]
+    assert load.counts["refused"] + load.counts["lost"] == 0
+    assert len({ask(port) for _ in range(12)}) == 2

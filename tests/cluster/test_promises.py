@@ -15,7 +15,7 @@ from rota.wire.messages import Act, Scale, StartSpecs
 from tests.cluster.load import Load, ask, received
 from tests.cluster.servers import APPS, BIN, NODE, SERVERS, free_port
 from tests.cluster.test_changes import edited
-from tests.cluster.test_reload import accepts, pids, start, with_word
+from tests.cluster.test_reload import accepts, pids, reload, start, with_word
 from tests.daemon.host import kill, spec
 from tests.eventually import eventually
 
@@ -179,3 +179,26 @@ def test_an_app_that_cannot_be_spawned_leaves_nothing_open(host: Host, work: Pat
     for _ in range(5):
         fail()
     eventually(lambda: held() <= before)
+
+
+@pytest.mark.parametrize("server", BOTH)
+def test_reloads_leave_nothing_open(host: Host, server: str) -> None:
+    port = free_port()
+    start(host, server, port, soft_drain=0.1)
+
+    def held() -> tuple[int, int]:
+        daemon = host.daemon
+        return len(os.listdir(f"/proc/{daemon}/fd")), len(os.listdir(f"/proc/{host.keeper}/fd"))
+
+    def reloaded() -> tuple[int, int]:
+        assert reload(host, parallel=2).code == 0
+        eventually(lambda: len(host.processes()) == 4)
+        return held()
+
+    before = reloaded()
+    for _ in range(2):
+        reloaded()
+    eventually(lambda: held() == before)
+    host.back(host.kill_daemon())
+    reloaded()
+    eventually(lambda: held()[1] == before[1])

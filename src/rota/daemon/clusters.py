@@ -65,6 +65,11 @@ class Clusters:
 
             self.autoscaling = self._world.loop.create_task(autoscale(self._world))
 
+    def app_renamed(self, former: str, name: str) -> None:
+        """Its addresses are its own under the new name, too."""
+        if self._cluster is not None:
+            self._cluster.listeners.rename(former, name)
+
     def before_adoption(self) -> None:
         """See `Rollouts.before_adoption`."""
         if self._world.supervisor.passing:

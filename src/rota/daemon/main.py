@@ -145,6 +145,7 @@ class Daemon:
         for instance, spec in self.settings.settled_rows(rows):
             supervisor.adopt(instance, spec)
         supervisor.became_idle, supervisor.app_changed = scheduling.became_idle, self._app_changed
+        supervisor.app_renamed = clusters.app_renamed
         scheduling.before_adoption()
         clusters.before_adoption()
         adoption = Adoption(world, self.effects, inheritance)

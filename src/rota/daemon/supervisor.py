@@ -72,6 +72,8 @@ class Supervisor:
         """How often instances appeared, went or got another specification: what is chosen by those holds until it moves."""
         self.app_changed: Callable[[str], None] = lambda name: None
         """Told when instances of an app appear, go, or get another specification."""
+        self.app_renamed: Callable[[str, str], None] = lambda former, name: None
+        """Told when the last instance of an app has got another name."""
         self.became_idle: Callable[[Entry], None] = lambda entry: None
         """Told when nothing of an instance runs any more: down, failed or waiting for its next try."""
 
@@ -175,10 +177,13 @@ class Supervisor:
 
     def respec(self, entry: Entry, spec: AppSpec) -> None:
         """Give an instance a new specification; its process, if any, keeps running as it is."""
-        if spec.name != entry.name:
+        former = entry.name
+        if spec.name != former:
             self._unname(entry)
             self.by_name.setdefault(spec.name, {})[entry.id] = entry
         entry.spec = spec
+        if former not in self.by_name:
+            self.app_renamed(former, spec.name)
         self._ledger.save(entry.instance, spec)
         self.changes += 1
         self.app_changed(spec.name)

@@ -201,6 +201,20 @@ class Listeners:
             os.unlink(listener.address.host)
         self._all.pop((listener.app, listener.name), None)
 
+    def rename(self, former: str, app: str) -> None:
+        """An app has another name now."""
+        for listener in self.of(former):
+            if (app, listener.name) in self._all:  # that name is another app's, which has one of its own
+                self.close(listener)
+                continue
+            keys = [self._key(listener, index) for index in range(len(listener.sockets))]
+            del self._all[former, listener.name]
+            listener.app = app
+            self._all[app, listener.name] = listener
+            for index, (key, sock) in enumerate(zip(keys, listener.sockets, strict=True)):
+                self._keeper.deposit(self._key(listener, index), [sock.fileno()])
+                self._keeper.deposit(key, [])
+
     # --- across daemons ---
 
     def _key(self, listener: Listener, index: int) -> str:

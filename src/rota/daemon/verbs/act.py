@@ -82,6 +82,8 @@ async def _apply(
     for entry in entries:
         if entry.id in specs and entry not in rolling:
             world.supervisor.respec(entry, specs[entry.id])
+        elif entry.id in specs and specs[entry.id].name != entry.name:  # both copies are to be of one app
+            world.supervisor.respec(entry, replace(entry.spec, name=specs[entry.id].name))
         if request.toggle_watch and entry.id in specs:
             world.toggle_watch(entry)
     if "cron_restart" in request.patch:
