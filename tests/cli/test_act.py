@@ -150,3 +150,11 @@ def test_lines_reach_standard_input_and_attach_is_both_ways(warm: Rota) -> None:
     assert attached.returncode == 130
     assert 'did you mean "echo"?' in warm.fails("attach", "ecoh")
     assert "unknown" in warm.fails("send", "99", "x")
+
+
+def test_force_is_taken_where_there_is_nothing_to_force(three: Rota) -> None:
+    three.ok("stop", "web", "-f")
+    three.ok("delete", "web", "--force")
+    assert "web" not in three.states()
+    three.ok("logs", "-f", "--nostream")
+    three.ok("kill", "--force")

@@ -79,6 +79,12 @@ def test_mistakes_are_one_line_and_1(warm: Rota) -> None:
     assert "without passing the ecosystem" in warm.fails("restart", "all", "--env", "prod")
     assert "Command not found: strat\n  did you mean" in warm.fails("strat", "app.py")
     assert "log rotation" in warm.fails("install", "pm2-logrotate")
+    for flag in ("--port", "--memory"):
+        assert "options of the app itself follow --" in warm.fails("start", "app.py", flag, "3000")
+    assert 'did you mean "--watch"?' in warm.fails("start", "app.py", "--wtach")
+    assert "as in `rota delete NAME`" in warm.fails("rm", "app")
+    assert warm.ok("help", "start") == warm.ok("start", "--help")
+    assert warm.ok("help") == warm.ok("--help")
     assert "the target is empty" in warm.fails("start", "")
     assert "the target is empty" in warm.fails("start", " ")
     assert warm("start", "app.py", "--nope", "-s").stderr == ""

@@ -69,7 +69,8 @@ def _as_ours(error: click.ClickException) -> UsageError:
     match error:
         case click.NoSuchOption(option_name=name, ctx=context):
             known = [flag for param in context.command.get_params(context) for flag in param.opts] if context else []
-            hint = suggestion(name, known) or f"see `rota {context.info_name} --help`" if context else ""
+            near = "" if name == "--port" else suggestion(name, known)  # meant for the app, not a slip of --sort
+            hint = near or _where_else(context.info_name or "") if context else ""
             return UsageError(f"unknown option `{name}'", hint)
         case click.MissingParameter(param=param, ctx=context) if param is not None:
             usage = f"rota {context.command.get_usage(context).removeprefix('Usage: rota ')}" if context else ""
@@ -80,6 +81,12 @@ def _as_ours(error: click.ClickException) -> UsageError:
             return UsageError(f"{(param.metavar or param.opts[-1])}: {words.rstrip('.')}")
         case _:
             return UsageError(_PLAINER.sub(r"Unknown command argument: \1", error.format_message()).rstrip("."))
+
+
+def _where_else(verb: str) -> str:
+    if verb in verb_table.TAKES_REST:
+        return f"options of the app itself follow --, as in `rota {verb} ... -- --port 3000`; see `rota {verb} --help`"
+    return f"see `rota {verb} --help`"
 
 
 _PLAINER = re.compile(r"Got unexpected extra arguments? \((.*)\)")
@@ -111,6 +118,8 @@ def arranged(argv: Sequence[str]) -> Line:
         silent |= not after_valued and word in ("-s", "--silent")
         colourless |= not after_valued and word == "--no-color"
         after_valued = not after_valued and word in valued
+    if verb == "help":
+        words = [*words[1:], "--help"]
     if dashes and verb not in verb_table.TAKES_REST:
         return Line((*words, "--", *rest), (), silent, colourless)
     return Line(tuple(words), rest, silent, colourless)

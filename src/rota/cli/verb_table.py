@@ -132,5 +132,14 @@ ABSENT: dict[str, str] = {
         ("monit", "imonit", "dashboard", "dash", "web"), "see `rota list`, `rota describe NAME` and `rota logs`"
     ),
     "examples": "see `rota --help` and `rota VERB --help`",
+    # What other managers call it.
+    **dict.fromkeys(("rm", "remove"), "as in `rota delete NAME`"),
+    **dict.fromkeys(("top", "inspect"), "see `rota list` and `rota describe NAME`"),
+    "up": "as in `rota start FILE`",
+    "down": "`rota stop all`, or `rota kill` to end and forget everything",
+    "tail": "as in `rota logs NAME`",
+    "jobs": "`rota list` shows them, `rota runs` what they did",
+    "crontab": 'as in `rota job add NAME --cron "0 2 * * *" -- COMMAND`; `rota cron` explains an expression',
+    "version": "`rota --version`",
 }
-"""Verbs of PM2 that do not exist here, and what to use instead."""
+"""Verbs that do not exist here, of PM2 mostly, and what to use instead."""

@@ -24,9 +24,14 @@ _ENDING = ("only", "env", "parallel", "sort", "mini_list", "ignored")
 TARGETS = click.argument("targets", nargs=-1, required=True, metavar="TARGET...", type=ANYTHING)
 
 
+_forced = click.option("-f", "--force", is_flag=True, hidden=True, expose_value=False)
+"""PM2 takes it with every verb; here nothing is left to force."""
+
+
 @click.command("stop")
 @TARGETS
 @lifecycle_options(*_ENDING)
+@_forced
 @click.option("--watch", is_flag=False, flag_value="", hidden=True, expose_value=False)  # a stop ends it anyway
 def stop_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
     """Stop apps and keep them in the list: id, name, namespace, all, /regex/, script or file."""
@@ -36,6 +41,7 @@ def stop_command(session: Session, options: CliOptions, targets: tuple[str, ...]
 @click.command("delete")
 @TARGETS
 @lifecycle_options(*_ENDING)
+@_forced
 def delete_command(session: Session, options: CliOptions, targets: tuple[str, ...]) -> int:
     """Stop apps and forget them. Their log files stay."""
     return _act(session, "delete", targets, options)

@@ -22,6 +22,7 @@ _NONE = "No daemon runs: nothing to stop"
 
 
 @click.command("kill")
+@click.option("-f", "--force", is_flag=True, hidden=True, expose_value=False)  # PM2 takes it with every verb
 @click.pass_obj
 def kill_command(session: Session) -> int:
     """Stop and forget every app, then end the daemon. Starts nothing when no daemon runs."""

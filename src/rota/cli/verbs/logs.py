@@ -38,6 +38,7 @@ LINES = 15
 @click.option("--highlight", is_flag=False, flag_value="", metavar="[TEXT]", help="Set off in each line.")
 @click.option("--json", "as_json", is_flag=True, help="One object a line, process events too.")
 @click.option("--format", "as_format", is_flag=True, help="key=value pairs.")
+@click.option("-f", "--follow", is_flag=True, hidden=True, expose_value=False)  # as it does by itself
 @click.pass_obj
 def logs_command(
     session: Session,
