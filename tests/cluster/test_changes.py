@@ -6,14 +6,16 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rota.daemon.cluster.listeners import source_of
 from rota.errors import RotaError
+from rota.process.spec import LogSpec
 from rota.process.state import process_of
-from rota.wire.messages import StartSpecs
+from rota.wire.messages import Scale, StartSpecs
 from tests.cluster.load import Load, ask, received
 from tests.cluster.servers import APPS, NODE, SERVERS, free_port
 from tests.cluster.test_reload import accepts, pids, reload, start
@@ -21,8 +23,6 @@ from tests.daemon.host import kill, spec
 from tests.eventually import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.daemon.host import Host, Shown
 
 HANDED = (sys.executable, str(APPS / "handed.py"))
@@ -69,6 +69,7 @@ def test_another_host(host: Host, how: str, before: str) -> None:
 def test_another_socket_to_hand_over(host: Host) -> None:
     port, other = free_port(), free_port()
     host.start("web", HANDED, instances=2, listen=(f"tcp://127.0.0.1:{port}",))
+    eventually(lambda: len({ask(port) for _ in range(8)}) == 2)
     shown = edited(host, "reload", HANDED, instances=2, listen=(f"tcp://127.0.0.1:{other}",))
     assert shown.code == 0, shown.text
     assert ask(other)
@@ -93,6 +94,21 @@ def test_a_socket_handed_over_blocks(host: Host) -> None:
     before = {str(pid) for pid in pids(host)}
     assert {eventually(lambda: ask(port)) for _ in range(12)} == before
     assert {str(pid) for pid in pids(host)} == before
+
+
+def test_a_socket_handed_over_stays_as_its_program_set_it(host: Host) -> None:
+    """Another process that is given the same one changes nothing of it."""
+    program = (
+        "import os, socket, time; own = socket.socket(fileno=3); "
+        "os.environ['NODE_APP_INSTANCE'] == '0' and own.setblocking(False); print('up', flush=True); time.sleep(1000)"
+    )
+    place = (f"tcp://127.0.0.1:{free_port()}",)
+    host.start("web", (sys.executable, "-c", program), listen=place, balance="shared", logs=LogSpec(merge=True))
+    eventually(lambda: host.log("web").count("up") == 1)
+    assert host.show(Scale(name="web", count="2")).code == 0
+    eventually(lambda: host.log("web").count("up") == 2)
+    fields = Path(f"/proc/{host.pid(0)}/fdinfo/3").read_text().split()
+    assert int(fields[fields.index("flags:") + 1], 8) & os.O_NONBLOCK
 
 
 @pytest.mark.skipif("node" not in SERVERS, reason="node is not installed")

@@ -119,13 +119,15 @@ class Cluster:
 
     def _handing_over(self, entry: Entry, order: Order) -> Order:
         try:
-            sockets = [self._socket(entry, listen_name(text), addresses)[1] for text, addresses in wanted(entry.spec)]
+            found = [self._socket(entry, listen_name(text), addresses) for text, addresses in wanted(entry.spec)]
         except OSError as error:
             text = os.strerror(error.errno) if error.errno else str(error)
             raise SpawnFailed(f"cannot listen on {', '.join(entry.spec.listen)}: {text}", "correct `listen`") from None
-        numbers = tuple(sock.fileno() for sock in sockets)
-        for number in numbers:
-            os.set_blocking(number, True)  # as systemd hands them over: who wants it otherwise says so
+        numbers = tuple(sock.fileno() for _, sock in found)
+        for listener, sock in found:
+            if not self._in_use(entry, listener):
+                # As systemd hands them over. Never under somebody who has it already, and may have chosen otherwise.
+                os.set_blocking(sock.fileno(), True)
         return replace(order, pass_fds=(*order.pass_fds, *numbers), prefix=handed_over(sys.executable, numbers))
 
     def spawned(self, entry: Entry, *, came_out: bool) -> None:
@@ -380,6 +382,11 @@ class Cluster:
             for entry, member in self.members.items()
             if entry.name == listener.app and listener.name in member.asked and not (member.draining or member.leaving)
         ]
+
+    def _in_use(self, entry: Entry, listener: Listener) -> bool:
+        """Whether another process has the socket that this one is to be given."""
+        others = [e for e, m in self.members.items() if e.name == listener.app and listener.name in m.asked]
+        return any(e is not entry and (listener.shared or self.slot(e) == self.slot(entry)) for e in others)
 
     def accepts(self, entry: Entry, name: str) -> bool:
         """Whether new connections may be sent to it."""
