@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rota.errors import RotaError
 from rota.process.spec import LogSpec, StopSpec
 from rota.wire.messages import Act, Scale, StartSpecs
 from tests.cluster.load import Load, ask, received
@@ -104,6 +105,14 @@ def test_more_instances_while_a_reload_is_under_way(host: Host) -> None:
     assert command.returncode == 0, out + err
     assert {ask(port).split()[1] for _ in range(24)} == {"second"}
     assert len(pids(host)) == 4
+
+
+def test_a_number_that_autoscaling_would_undo(host: Host) -> None:
+    start(host, "http.server", free_port(), 1, min_instances=1, max_instances=2)
+    with pytest.raises(RotaError, match="has 1 to 2 instances, not 5: they follow its load"):
+        host.call(Scale(name="web", count="5"))
+    assert len(host.records()) == 1
+    assert host.show(Scale(name="web", count="2")).code == 0
 
 
 def test_a_broken_version_with_more_instances_changes_nothing(host: Host) -> None:

@@ -10,7 +10,8 @@ from rota.daemon.verbs.act import report_failures, report_held
 from rota.daemon.verbs.progress import shown
 from rota.daemon.verbs.show import show_list
 from rota.daemon.verbs.target import find, named
-from rota.errors import TargetNotFound, UsageError
+from rota.errors import NotPermitted, TargetNotFound, UsageError
+from rota.process.autoscale import bounds
 from rota.process.spec import MOST_INSTANCES, in_cluster
 from rota.suggest import suggestion
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rota.daemon.entry import Entry
     from rota.daemon.server import Inbox
     from rota.daemon.world import World
+    from rota.process.spec import AppSpec
     from rota.wire.messages import Reset, Scale
 
 
@@ -48,11 +50,22 @@ async def _scale(world: World, request: Scale, answer: Answer, entries: list[Ent
     if wanted == len(entries):
         answer.error("Nothing to do")
         return
+    _check_bounds(entries[0].spec, wanted)
     if wanted > len(entries):
         await _up(world, answer, entries, wanted - len(entries))
     else:
         await _down(world, answer, entries[wanted:])
     await show_list(world, answer)
+
+
+def _check_bounds(spec: AppSpec, wanted: int) -> None:
+    """Autoscaling would undo it at once."""
+    least, most = bounds(spec)
+    if spec.max_instances and in_cluster(spec) and not least <= wanted <= most:
+        raise NotPermitted(
+            f"{spec.name} has {least} to {most} instances, not {wanted}: they follow its load",
+            "change min_instances and max_instances, or `rota delete` it",
+        )
 
 
 def _wanted(count: str, now: int) -> int:
