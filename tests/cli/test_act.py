@@ -158,3 +158,21 @@ def test_force_is_taken_where_there_is_nothing_to_force(three: Rota) -> None:
     assert "web" not in three.states()
     three.ok("logs", "-f", "--nostream")
     three.ok("kill", "--force")
+
+
+def test_options_of_start_mean_nothing_elsewhere_and_are_named(three: Rota) -> None:
+    for words, flag in (
+        (("stop", "web", "--update-env"), "--update-env"),
+        (("stop", "-n", "front", "web"), "-n"),
+        (("delete", "web", "--max-memory-restart=1M"), "--max-memory-restart"),
+        (("save", "--force", "-a"), "-a"),
+        (("jlist", "--no-autorestart"), "--no-autorestart"),
+    ):
+        done = three(*words)
+        assert done.returncode == 0, words
+        assert done.stderr == f"[rota][WARN] {flag} has no effect on `{words[0]}`\n"
+    assert "unknown option `--no-daemon'" in three.fails("resurrect", "--no-daemon")
+    assert "unknown option `--update-env'" in three.fails("runs", "--update-env")
+    three.ok("set", "web:MODE", "--watch")
+    assert three.ok("get", "web:MODE").endswith(": --watch\n")
+    assert "--lines" not in three("logs", "--lines", "1", "--nostream").stderr

@@ -132,6 +132,34 @@ def _split(argv: Sequence[str]) -> tuple[tuple[str, ...], bool, tuple[str, ...]]
     return tuple(argv[:at]), True, tuple(argv[at + 1 :])
 
 
+_OWN_FIELDS = frozenset(
+    (
+        *("args", "daemon", "attach", "wait", "module", "nice", "env_file", "min_uptime", "stop_signal"),
+        *("every", "tz", "timeout", "overlap", "retries", "missed"),
+    )
+)
+"""Options that PM2 does not have, or that nobody gives for nothing."""
+
+
+def _without_strangers(session: Session, verb: str, command: click.Command, words: list[str]) -> list[str]:
+    """PM2 takes the options of `start` with every verb: one that means nothing to this verb is named and left out."""
+    own = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
+    strangers = {flag: info for info in option_table() if info.field not in _OWN_FIELDS for flag in info.flags}
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        flag, equals, _ = word.partition("=")
+        if word == "--":
+            return [*kept, word, *rest]
+        if flag in own or flag not in strangers:
+            kept.append(word)
+            continue
+        session.warn(f"{flag} has no effect on `{verb}`")
+        if strangers[flag].metavar and not strangers[flag].optional_value and not equals:
+            next(rest, "")
+    return kept
+
+
 class Verbs(click.Group):
     """All verbs, each imported when it is wanted."""
 
@@ -156,7 +184,9 @@ class Verbs(click.Group):
         if command is None and not ctx.resilient_parsing:
             hint = verb_table.ABSENT.get(name) or suggestion(name, verb_table.BY_NAME) or "see `rota --help`"
             raise UsageError(f"Command not found: {name}", hint)
-        return name, command, args[1:]
+        if command is None or ctx.resilient_parsing or name in verb_table.NO_STRANGERS:
+            return name, command, args[1:]
+        return name, command, _without_strangers(ctx.obj, name, command, args[1:])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Verbs from the table: click would import every module to ask for its help."""

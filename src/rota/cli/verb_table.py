@@ -117,6 +117,28 @@ BY_NAME: dict[str, Verb] = {
 TAKES_REST = frozenset({"start", "restart", "reload", "startOrRestart", "startOrReload", "runtime", "job"})
 """Verbs whose words after `--` are arguments of the app."""
 
+NO_STRANGERS = frozenset(
+    (
+        *(
+            "runtime",
+            "why",
+            "runs",
+            "run",
+            "rerun",
+            "pause",
+            "resume",
+            "health",
+            "serve-health",
+            "cancel",
+            "cron",
+            "plan",
+        ),
+        *("check", "sim", "job", "import", "shutdown", "torture", "completion"),
+        *("set", "multiset", "conf", "config", "send", "trigger"),
+    )
+)
+"""Verbs that PM2 does not have, so that none of its habits hold; and those whose words may be anything."""
+
 _NO_CLOUD = (
     "rota has no cloud service, and nothing leaves the machine: see `rota list`, `rota describe` and `rota health`"
 )

@@ -29,6 +29,7 @@ def test_names_are_used_once() -> None:
     names = [name for _, verbs in verb_table.SECTIONS for verb in verbs for name in (verb.name, *verb.aliases)]
     assert len(names) == len(set(names))
     assert not set(names) & set(verb_table.ABSENT)
+    assert set(names) >= verb_table.NO_STRANGERS
 
 
 ROOT = Path(__file__).parents[3]
