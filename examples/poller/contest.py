@@ -67,7 +67,9 @@ def sweep_reposts() -> None:
     sweep("reposts")
 
 
-@rota.cron("0 0 * * *", tz="UTC", name="freeze", env="FREEZE_AT", timeout="2h", missed="one")
+@rota.cron(
+    "0 0 * * *", tz="UTC", name="freeze", env="FREEZE_AT", timeout="2h", missed="one", retries=2, retry_backoff="5s"
+)
 async def freeze(run: Run) -> None:
     """Look every entry up once more and write down the result. A run that was cut short goes on where it was."""
     with entries() as db:

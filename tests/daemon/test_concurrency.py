@@ -38,14 +38,14 @@ def test_fifty_commands_at_once(host: Host) -> None:
     results = [(process.communicate(timeout=90), process.returncode) for process in running]
     assert [result for result, code in results if code] == []
     host.call(Act(action="start", targets=("a2",)))
-    assert len(leftover(host)) == 10
+    eventually(lambda: len(leftover(host)) == 10)  # one that executes its next program has no environment for a moment
 
 
 def test_fifty_starts_of_fifty_apps_at_once(host: Host) -> None:
     with ThreadPoolExecutor(50) as pool:
         ids = list(pool.map(lambda index: host.start(f"a{index}", SLEEP)[0], range(50)))
     assert sorted(ids) == list(range(50))
-    assert len(leftover(host)) == 50
+    eventually(lambda: len(leftover(host)) == 50)  # one that executes its next program has no environment for a moment
     assert len(host.fifos()) == 150
     host.call(Act(action="delete", targets=("all",)))
     assert (leftover(host), host.fifos()) == ([], [])
