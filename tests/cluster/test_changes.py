@@ -177,6 +177,27 @@ def test_a_program_that_never_asked_is_restarted_after_an_update_too(host: Host)
     assert "binds its ports itself" in shown.text
 
 
+def test_a_program_that_asks_late_is_reloaded_after_an_update_too(host: Host, work: Path) -> None:
+    """What it said first was said to a former daemon."""
+    port, go = free_port(), work / "go"
+    program = f"import os, sys, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    code = work / "late.py"
+    code.write_text(program + (APPS / "plain.py").read_text())
+    argv = (sys.executable, str(code), str(port))
+    host.start("web", argv, exec_mode="cluster", instances=1, listen_timeout=0.3, env={"PYTHONUNBUFFERED": "1"})
+    host.back(host.kill_daemon())
+    go.touch()
+    eventually(lambda: accepts(port))
+    before = pids(host)
+    with Load(port) as load:
+        eventually(lambda: load.answered > 20)
+        shown = edited(host, "reload", argv, exec_mode="cluster", instances=1)
+        assert shown.code == 0, shown.text
+    assert "binds its ports itself" not in shown.text
+    assert load.failed == {}
+    assert not pids(host) & before
+
+
 def test_a_socket_file_that_nobody_listens_on_is_replaced(host: Host, work: Path) -> None:
     """Left by a crash of everything at once."""
     path = work / "web.sock"

@@ -32,6 +32,7 @@ log = logging.getLogger("rota.cluster")
 
 CONTROL_FD = "ROTA_CONTROL_FD"
 FORMER_PATH = "ROTA_FORMER_PYTHONPATH"
+WORDS = frozenset({"hello", "bind", "listening", "drained"})
 _PACKET = 4096
 
 
@@ -53,7 +54,7 @@ class PythonChild:
         self._loop, self.socket = loop, sock
         self._obtain, self._listening = obtain, listening
         self.active = False
-        """Whether the bootstrap has said hello."""
+        """Whether the bootstrap has said anything."""
         self.drained: set[int] = set()
         """Processes that have said that they accept no more."""
         sock.setblocking(False)
@@ -84,9 +85,8 @@ class PythonChild:
                 os.close(fd)
 
     def _take(self, words: list[str], fds: list[int]) -> None:
+        self.active = self.active or words[0] in WORDS  # the hello may have been said to a former daemon
         match words:
-            case ["hello", _, _]:
-                self.active = True
             case ["bind", _, family, kind, host, port, v6only] if fds:
                 self._bind(_address(family, kind, host, port, v6only), fds[0])
             case ["drained", pid] if pid.isdecimal():
