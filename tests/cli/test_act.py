@@ -173,6 +173,7 @@ def test_options_of_start_mean_nothing_elsewhere_and_are_named(three: Rota) -> N
         assert done.stderr == f"[rota][WARN] {flag} has no effect on `{words[0]}`\n"
     assert "unknown option `--no-daemon'" in three.fails("resurrect", "--no-daemon")
     assert "unknown option `--update-env'" in three.fails("runs", "--update-env")
+    assert 'did you mean "--err"?' in three.fails("logs", "--error", "web")
     three.ok("set", "web:MODE", "--watch")
     assert three.ok("get", "web:MODE").endswith(": --watch\n")
     assert "--lines" not in three("logs", "--lines", "1", "--nostream").stderr

@@ -144,7 +144,9 @@ _OWN_FIELDS = frozenset(
 def _without_strangers(session: Session, verb: str, command: click.Command, words: list[str]) -> list[str]:
     """PM2 takes the options of `start` with every verb: one that means nothing to this verb is named and left out."""
     own = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
-    strangers = {flag: info for info in option_table() if info.field not in _OWN_FIELDS for flag in info.flags}
+    # `logs --error api` asks for --err, and must not take the app for a file.
+    refused = _OWN_FIELDS | {"output", "error", "log"} if "--err" in own else _OWN_FIELDS
+    strangers = {flag: info for info in option_table() if info.field not in refused for flag in info.flags}
     kept: list[str] = []
     rest = iter(words)
     for word in rest:
