@@ -43,6 +43,14 @@ def test_deaths_by_signal_are_recorded_as_such(host: Host, number: signal.Signal
     assert f"signal {number.name}" in host.show(Describe(target="app")).out
 
 
+def test_an_action_that_ends_in_a_crash_loop_says_where_to_look(host: Host) -> None:
+    copies = spec("app", shell("exit 4"), wait_ready=True, instances=2, restart=RestartSpec(max_restarts=1))
+    shown = host.show(StartSpecs(specs=(copies,), from_file=True))
+    assert shown.code == 1
+    assert shown.err.count("errored: 1 run in a row ended within 1 s; the last one with exit code 4") == 2
+    assert shown.err.count("`rota why app` shows its last words") == 1
+
+
 def test_a_crash_loop_ends_errored_with_the_counters_of_pm2(host: Host, work: Path) -> None:
     host.start("loop", shell(f"echo x >> {work}/launches; echo why it fails >&2; exit 4"))
     record = host.reaches("loop", "errored")

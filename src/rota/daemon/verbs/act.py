@@ -346,10 +346,13 @@ def _warn_of_cron(answer: Answer, entries: Sequence[Entry]) -> None:
 
 def report_failures(answer: Answer, entries: Sequence[Entry], action: Action) -> None:
     """Say what did not come out as it was asked for."""
-    for entry in entries:
+    for number, entry in enumerate(entries, 1):
         actual = entry.instance.actual
         if isinstance(actual, Failed):
-            answer.error(f"[{entry.name}]({entry.id}) errored: {actual.reason}")
+            # Copies of one app end alike: what to look at stands below the last one.
+            ran = entry.instance.unstable and all(later.name != entry.name for later in entries[number:])
+            why = f"\n  `rota why {entry.name}` shows its last words" if ran else ""
+            answer.error(f"[{entry.name}]({entry.id}) errored: {actual.reason}{why}")
         elif is_late(entry) and action != "stop":
             told = entry.told.status or "its readiness probe has not passed"
             answer.error(f"[{entry.name}]({entry.id}) is not ready: {told}")
