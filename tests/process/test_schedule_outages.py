@@ -97,10 +97,11 @@ def test_what_waits_for_its_place_gets_it_all_the_same(rota: Scheduler, store: F
 
 
 def test_whoever_waits_for_a_run_does_not_keep_the_scheduler_from_ending(rota: Scheduler, store: Fragile) -> None:
-    told, go = threading.Event(), threading.Event()
+    begun, told, go = threading.Event(), threading.Event(), threading.Event()
 
     @rota.job
     def work(run: Run) -> None:
+        begun.set()
         while not run.cancelled:
             time.sleep(0.01)
         told.set()
@@ -108,6 +109,7 @@ def test_whoever_waits_for_a_run_does_not_keep_the_scheduler_from_ending(rota: S
 
     rota.start()
     rota.trigger(work)
+    assert begun.wait(10)
     ending = threading.Thread(target=rota.stop)
     ending.start()
     assert told.wait(10)
