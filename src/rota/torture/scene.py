@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rota.torture.scratch import Scratch
 
-PACES = {"quick": 0.25, "normal": 1.0, "long": 30.0}
+PACES = {"quick": 0.25, "normal": 1.0, "long": 50.0}
 """How much is done: some half a minute, two minutes, an hour."""
 
 
