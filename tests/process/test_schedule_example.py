@@ -91,11 +91,13 @@ def test_with_the_old_intervals_the_budget_is_used_up_and_never_exceeded(contest
     old = {"LIKES_INTERVAL": str(60_000 // SPEED), "REPOSTS_INTERVAL": str(90_000 // SPEED)}
     service = contest.start(**old)
     eventually(lambda: contest.stats()["served"]["/lookup"] >= 31, within=90)
+    # A machine that has the time uses all 15 in every window, a busy one in some.
+    eventually(lambda: contest.stats()["most_in_a_window"]["/lookup"] >= 10, within=90)
     service.terminate()
     assert service.wait(timeout=30) == 0
     stats = contest.stats()
     assert stats["refused"] == {"/mentions": 0, "/lookup": 0}
-    assert 10 <= stats["most_in_a_window"]["/lookup"] <= 15  # 15 on a machine that has the time
+    assert stats["most_in_a_window"]["/lookup"] <= 15
     likes, reposts = (contest.store.job("contest", name) for name in ("likes", "reposts"))
     assert likes is not None
     assert reposts is not None
