@@ -41,6 +41,8 @@ def asleep(home: Path) -> Iterator[Host]:
         yield handle
         handle.end()
     finally:
+        with contextlib.suppress(OSError, ValueError):
+            print(handle.own_log[-8000:])  # shown with a failure
         handle.destroy()
         reap(children_of_ours() - children)
     gc.collect()
