@@ -63,9 +63,7 @@ def cron_command() -> None:
 def _next(session: Session, expression: str, tz: str, start: str, count: int, as_json: bool) -> int:
     """The next due times, with local time, offset and UTC; clock changes on the way are marked."""
     cron = _cron(expression, tz)
-    after = _instant(start, cron)
-    moments = cron.upcoming(after, count)
-    return _show(session, cron, moments, [after, *moments], as_json)
+    return _upcoming(session, cron, _instant(start, cron), count, as_json)
 
 
 @cron_command.command("prev")
@@ -104,9 +102,13 @@ def _both(session: Session, expression: str, tz: str, start: str, count: int, as
     """Say the expression as a sentence, and the next due times."""
     cron = _cron(expression, tz)
     after = _instant(start, cron)
-    moments = cron.upcoming(after, count)
     if not as_json:
         session.out(cron.explain() + "\n")
+    return _upcoming(session, cron, after, count, as_json)
+
+
+def _upcoming(session: Session, cron: Cron, after: datetime, count: int, as_json: bool) -> int:
+    moments = cron.upcoming(after, count)
     return _show(session, cron, moments, [after, *moments], as_json)
 
 
